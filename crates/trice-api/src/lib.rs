@@ -1,0 +1,2 @@
+//! The messages on the engine's socket, and the client that sends them.
+#![forbid(unsafe_code)]

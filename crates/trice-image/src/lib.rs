@@ -1,0 +1,2 @@
+//! Pulls, stores, unpacks, and mounts OCI images.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Bridges, veths, addresses, routes, published ports.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! The Linux system calls that std lacks, as safe functions on owned file descriptors.

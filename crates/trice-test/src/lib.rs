@@ -1,0 +1,2 @@
+//! Fixtures and the namespace harness of the tests.
+#![forbid(unsafe_code)]

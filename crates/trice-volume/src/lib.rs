@@ -1,0 +1,2 @@
+//! Makes, lists, and removes named volumes.
+#![forbid(unsafe_code)]
