@@ -1,1 +1,23 @@
-//! The Linux system calls that std lacks, as safe functions on owned file descriptors.
+//! The Linux system calls that std and rustix lack, as safe functions on owned file descriptors.
+//!
+//! ```text
+//! fork exec signals descriptors     making a process and turning it into another program
+//! namespace mount seccomp keyring   what surrounds it
+//! pidfd                             how it ended
+//! ```
+//!
+//! Invariants:
+//!
+//! - This is the only crate with `unsafe`. Each block makes one call, and its comment proves that the call is sound.
+//! - No policy: a function is one system call, or the few that only make sense together.
+#![allow(unsafe_code, reason = "the one crate whose job it is")]
+
+pub mod descriptors;
+pub mod exec;
+pub mod fork;
+pub mod keyring;
+pub mod mount;
+pub mod namespace;
+pub mod pidfd;
+pub mod seccomp;
+pub mod signals;
