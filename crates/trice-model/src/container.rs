@@ -14,11 +14,11 @@ use crate::health::{Health, HealthSpec};
 use crate::id::ContainerId;
 use crate::image::ImageRef;
 use crate::mount::MountSpec;
-use crate::name::{ContainerName, HostName, ProjectName, ServiceName};
+use crate::name::{ContainerName, HostName, NetworkName, ProjectName, ServiceName};
 use crate::network::InstanceName;
 use crate::port::{ContainerPort, PublishedPort};
 use crate::restart::RestartPolicy;
-use crate::service::{Condition, Resources, Ulimit};
+use crate::service::{Dependency, Link, LinksEnv, Resources, Ulimit};
 use crate::signal::Signal;
 use crate::time::Timestamp;
 use crate::units::Bytes;
@@ -60,6 +60,13 @@ pub struct ContainerSpec {
     pub init: bool,
     /// Whose network namespace it is in.
     pub network: NetworkNamespace,
+    /// The names it answers to on each network beside its own. None at all is a one-off's way: it answers to nothing
+    /// but its own name.
+    pub aliases: BTreeMap<NetworkName, Vec<String>>,
+    /// Other services under names that only it knows.
+    pub links: Vec<Link>,
+    /// How much of those services is told in variables.
+    pub links_env: LinksEnv,
     /// The ports it listens on, as far as anybody said.
     pub exposed: BTreeSet<ContainerPort>,
     /// The ports of the host that lead to it.
@@ -86,8 +93,8 @@ pub struct ContainerSpec {
     pub restart: RestartPolicy,
     /// The probe.
     pub health: Option<HealthSpec>,
-    /// The services it waited for; the way down goes against them.
-    pub depends_on: BTreeMap<ServiceName, Condition>,
+    /// The services it waits for, linked ones included; the way down goes against them.
+    pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// Its output is shown by an attached `up`.
     pub attach: bool,
     /// The digest of all that makes it another container when it changes.

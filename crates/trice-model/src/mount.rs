@@ -103,6 +103,10 @@ pub enum MountSpecSource {
         name: VolumeName,
         /// A folder inside it.
         subpath: Option<PathBuf>,
+        /// It is not filled from the image.
+        nocopy: bool,
+        /// Nobody gave it a name: it belongs to the container.
+        anonymous: bool,
     },
     /// Memory.
     Tmpfs(Tmpfs),
