@@ -3,6 +3,7 @@
 //! Source: close_range(2).
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Marks all descriptors from `first` on to be closed by the next `execve`.
 ///
@@ -13,4 +14,21 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // on being clear.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes over the descriptor `number`, which this process was started with, and closes it at the next `execve`.
+///
+/// To be called at the beginning of `main`, once for each number that the parent's arguments name.
+///
+/// # Errors
+/// `EBADF` if there is no such descriptor.
+pub fn inherited(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: F_SETFD changes a flag of a descriptor, and fails for a number that is none.
+    let result = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above has shown it to be open; it was opened before this program began, so nothing in this
+    // program owns it, unless this function is called twice for it, which its documentation rules out.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -4,6 +4,7 @@
 //! fork exec signals descriptors     making a process and turning it into another program
 //! namespace mount seccomp keyring   what surrounds it
 //! pidfd                             how it ended
+//! device_filter                     which devices a cgroup may open
 //! ```
 //!
 //! Invariants:
@@ -13,6 +14,7 @@
 #![allow(unsafe_code, reason = "the one crate whose job it is")]
 
 pub mod descriptors;
+pub mod device_filter;
 pub mod exec;
 pub mod fork;
 pub mod keyring;

@@ -1,0 +1,155 @@
+//! What a child and the engine say to each other between fork and `execve`.
+//!
+//! ```text
+//! child                                     engine
+//!   │  Created, with a terminal's other end ──►│     only if the plan says `wait`
+//!   │◄── one byte: go on                       │     (end of file: the engine has gone, so the child goes too)
+//!   │  Failed ────────────────────────────────►│     at any time, then the child ends
+//!   └─ execve closes the socket ──────────────►│     end of file without a failure: the program runs
+//! ```
+//!
+//! It is a `SOCK_SEQPACKET` pair, one message a packet.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use serde::{Deserialize, Serialize};
+
+/// What a child reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Report {
+    /// Everything but the process is there; the child waits.
+    Created,
+    /// The process has a terminal, whose other end comes along.
+    Terminal,
+    /// A step failed, and the child has ended.
+    Failed(Failure),
+}
+
+/// Why a child could not become what the plan says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{what}")]
+pub struct Failure {
+    /// The step and its object, and the kernel's word on it.
+    pub what: String,
+    /// The kernel's error number, where there is one.
+    pub errno: Option<i32>,
+    /// What it means for the caller.
+    pub kind: FailureKind,
+}
+
+/// What a failure means for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The program does not exist; shells say 127.
+    CommandNotFound,
+    /// The program cannot be run; shells say 126.
+    CommandNotExecutable,
+    /// Anything else.
+    Setup,
+}
+
+/// Makes the two ends: the engine's and the child's.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+/// The child's end.
+#[derive(Debug)]
+pub struct Child {
+    socket: OwnedFd,
+}
+
+impl Child {
+    /// Takes the child's end.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
+    /// Gives the socket back.
+    pub fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
+    /// Reports, with a descriptor if there is one.
+    pub fn report(&self, report: &Report, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let bytes = serde_json::to_vec(report)?;
+        let descriptors: Vec<_> = descriptor.into_iter().collect();
+        send(self.socket.as_fd(), &bytes, &descriptors)
+    }
+
+    /// Waits for the word to go on. `false` if nobody is left to say it.
+    pub fn wait(&self) -> io::Result<bool> {
+        let mut byte = [0];
+        let (read, _) = receive(self.socket.as_fd(), &mut byte)?;
+        Ok(read == 1)
+    }
+}
+
+/// The engine's end.
+#[derive(Debug)]
+pub struct Parent {
+    socket: OwnedFd,
+}
+
+impl Parent {
+    /// Takes the engine's end.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
+    /// Waits for the next report; `None` once the child has become the program, or has died.
+    pub fn next(&self) -> io::Result<Option<(Report, Option<OwnedFd>)>> {
+        let mut bytes = vec![0; 64 * 1024];
+        let (read, mut descriptors) = receive(self.socket.as_fd(), &mut bytes)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        Ok(Some((serde_json::from_slice(&bytes[..read])?, descriptors.pop())))
+    }
+
+    /// Lets the child go on.
+    pub fn release(&self) -> io::Result<()> {
+        send(self.socket.as_fd(), &[1], &[])
+    }
+}
+
+/// The most descriptors that one message carries (`SCM_MAX_FD`).
+pub(crate) const DESCRIPTORS: usize = 253;
+
+/// Sends one packet with descriptors.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives one packet with descriptors; 0 bytes mean that the other end is closed.
+pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        match recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other?,
+        }
+    };
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    Ok((received.bytes, descriptors))
+}

@@ -1,0 +1,172 @@
+//! The engine's end of the link to the keeper.
+//!
+//! Requests are sent by whoever has one. One thread reads what the keeper tells, hands a `Spawned` to the caller that
+//! waits for it, and everything else to the engine as an event.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{Sender, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::MESSAGE;
+use super::protocol::{Notice, Request};
+use crate::handshake;
+
+/// A child of the keeper.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its number in the host's pid namespace.
+    pub pid: i32,
+    /// The child.
+    pub pidfd: OwnedFd,
+}
+
+/// What the keeper tells without being asked.
+#[derive(Debug)]
+pub enum Told {
+    /// A child has ended.
+    Exited {
+        /// Its name.
+        key: String,
+        /// As the kernel's wait status has it.
+        status: i32,
+    },
+    /// The keeper has died.
+    Gone,
+}
+
+/// What a keeper had when the engine came.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// Its children by name, with the wait status of those that have ended.
+    pub processes: BTreeMap<String, (Spawned, Option<i32>)>,
+    /// The descriptors that it holds.
+    pub held: BTreeMap<String, Vec<OwnedFd>>,
+}
+
+/// The link, for all who send.
+#[derive(Debug, Clone)]
+pub struct Link {
+    socket: Arc<OwnedFd>,
+    waiting: Arc<Mutex<HashMap<String, SyncSender<io::Result<Spawned>>>>>,
+}
+
+impl Link {
+    /// Asks the keeper at the other end of `socket` for all it has, and listens to it from then on: `told` gets what
+    /// it tells.
+    pub fn open(socket: OwnedFd, told: Sender<Told>) -> io::Result<(Self, Inventory)> {
+        let link = Self { socket: Arc::new(socket), waiting: Arc::default() };
+        link.send(&Request::Inventory, &[])?;
+        let (inventory, early) = link.read_inventory()?;
+        for notice in early {
+            let _ = told.send(notice);
+        }
+        let listener = link.clone();
+        std::thread::Builder::new().name("keeper-link".to_owned()).spawn(move || listener.listen(&told))?;
+        Ok((link, inventory))
+    }
+
+    /// Makes a child; `descriptors` are those that [`Request::Spawn`] names.
+    pub fn spawn(
+        &self,
+        key: &str,
+        cgroup: bool,
+        inside: bool,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<Spawned> {
+        let (sender, receiver) = sync_channel(1);
+        self.waiting().insert(key.to_owned(), sender);
+        let sent = self.send(&Request::Spawn { key: key.to_owned(), cgroup, inside }, descriptors);
+        if let Err(error) = sent {
+            self.waiting().remove(key);
+            return Err(error);
+        }
+        receiver.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    /// Has `descriptors` kept under `key`.
+    pub fn hold(&self, key: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send(&Request::Hold { key: key.to_owned() }, descriptors)
+    }
+
+    /// Has what is kept under `key` let go of.
+    pub fn release(&self, key: &str) -> io::Result<()> {
+        self.send(&Request::Release { key: key.to_owned() }, &[])
+    }
+
+    /// Says that the exit told under `key` is in the store.
+    pub fn forget(&self, key: &str) -> io::Result<()> {
+        self.send(&Request::Forget { key: key.to_owned() }, &[])
+    }
+
+    /// Has the keeper end.
+    pub fn leave(&self) -> io::Result<()> {
+        self.send(&Request::Leave, &[])
+    }
+
+    fn send(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        handshake::send(self.socket.as_fd(), &serde_json::to_vec(request)?, descriptors)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<String, SyncSender<io::Result<Spawned>>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the next notice; `None` if the keeper has gone.
+    fn receive(&self) -> io::Result<Option<(Notice, Vec<OwnedFd>)>> {
+        let mut bytes = vec![0; MESSAGE];
+        let (read, descriptors) = handshake::receive(self.socket.as_fd(), &mut bytes)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        Ok(Some((serde_json::from_slice(&bytes[..read])?, descriptors)))
+    }
+
+    /// Reads to the end of the inventory; exits that are told in between are returned for later.
+    fn read_inventory(&self) -> io::Result<(Inventory, Vec<Told>)> {
+        let (mut inventory, mut early) = (Inventory::default(), Vec::new());
+        loop {
+            let Some((notice, mut descriptors)) = self.receive()? else {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            };
+            match notice {
+                Notice::InventoryEnd => return Ok((inventory, early)),
+                Notice::Held { key } => drop(inventory.held.insert(key, descriptors)),
+                Notice::Process { key, pid, status } => {
+                    let pidfd = descriptors.pop().ok_or(io::ErrorKind::InvalidData)?;
+                    inventory.processes.insert(key, (Spawned { pid, pidfd }, status));
+                }
+                Notice::Exited { key, status } => early.push(Told::Exited { key, status }),
+                Notice::Spawned { .. } | Notice::NotSpawned { .. } => {}
+            }
+        }
+    }
+
+    fn listen(&self, told: &Sender<Told>) {
+        while let Ok(Some((notice, descriptors))) = self.receive() {
+            match notice {
+                Notice::Spawned { key, pid } => {
+                    let pidfd = descriptors.into_iter().next().ok_or(io::ErrorKind::InvalidData.into());
+                    self.hand_over(&key, pidfd.map(|pidfd| Spawned { pid, pidfd }));
+                }
+                Notice::NotSpawned { key, errno } => {
+                    self.hand_over(&key, Err(io::Error::from_raw_os_error(errno)));
+                }
+                Notice::Exited { key, status } => {
+                    let _ = told.send(Told::Exited { key, status });
+                }
+                Notice::Process { .. } | Notice::Held { .. } | Notice::InventoryEnd => {}
+            }
+        }
+        // Whoever still waits for a child hears that nobody will make it.
+        self.waiting().clear();
+        let _ = told.send(Told::Gone);
+    }
+
+    fn hand_over(&self, key: &str, spawned: io::Result<Spawned>) {
+        if let Some(waiting) = self.waiting().remove(key) {
+            let _ = waiting.send(spawned);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! File systems inside the new root: the kernel's own, prepared trees, devices, masks.
+//!
+//! Source: OCI Runtime Specification, `config-linux.md`, "Default Filesystems", "Masked Paths".
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, open_tree,
+};
+use trice_sys::mount::{MountAttributes, set_attributes};
+
+use crate::operation::{Attributes, DeviceNode};
+use crate::rootfs::{Links, Missing, attach_onto, open_inside};
+
+/// Mounts a file system of the kernel at `target` inside `root`, and returns the mount.
+pub fn mount_filesystem(
+    root: BorrowedFd<'_>,
+    kind: &str,
+    target: &Path,
+    options: &[(String, Option<String>)],
+    attributes: Attributes,
+) -> io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", kind)?;
+    for (key, value) in options {
+        match value {
+            Some(value) => fsconfig_set_string(context.as_fd(), key, value)?,
+            None => fsconfig_set_flag(context.as_fd(), key)?,
+        }
+    }
+    fsconfig_create(context.as_fd())?;
+    let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attribute_flags(attributes))?;
+    let target = open_inside(root, target, Links::Refuse, Missing::MakeDirectory)?;
+    attach_onto(mounted.as_fd(), target.as_fd())?;
+    Ok(mounted)
+}
+
+fn attribute_flags(attributes: Attributes) -> MountAttrFlags {
+    let flags = [
+        (attributes.read_only, MountAttrFlags::MOUNT_ATTR_RDONLY),
+        (attributes.nosuid, MountAttrFlags::MOUNT_ATTR_NOSUID),
+        (attributes.nodev, MountAttrFlags::MOUNT_ATTR_NODEV),
+        (attributes.noexec, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+    ];
+    flags.into_iter().filter(|(wanted, _)| *wanted).map(|(_, flag)| flag).collect()
+}
+
+/// Mounts the prepared `tree` at `target` inside `root`.
+pub fn bind(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, target: &Path, directory: bool) -> io::Result<()> {
+    let missing = if directory { Missing::MakeDirectory } else { Missing::MakeFile };
+    let target = open_inside(root, target, Links::Follow, missing)?;
+    attach_onto(tree, target.as_fd())
+}
+
+/// Makes `nodes` in the file system mounted as `dev`.
+pub fn make_devices(dev: BorrowedFd<'_>, nodes: &[DeviceNode]) -> io::Result<()> {
+    for node in nodes {
+        match node {
+            DeviceNode::Character { name, major, minor } => {
+                let device = makedev(*major, *minor);
+                rustix::fs::mknodat(dev, name, FileType::CharacterDevice, Mode::from(0o666), device)?;
+            }
+            DeviceNode::Link { name, target } => rustix::fs::symlinkat(target, dev, name)?,
+            DeviceNode::Directory { name } => rustix::fs::mkdirat(dev, name, Mode::from(0o755))?,
+        }
+    }
+    Ok(())
+}
+
+/// Hides the root of this process's `path`: a folder behind an empty one, a file behind the null device. Nothing
+/// happens where there is nothing.
+///
+/// The null device is the one that we made in `dev`, never the one that the image may have put there
+/// (CVE-2025-31133).
+pub fn mask(dev: BorrowedFd<'_>, empty: &mut Option<OwnedFd>, path: &Path) -> io::Result<()> {
+    let Some(target) = open_existing(path)? else { return Ok(()) };
+    let stat = rustix::fs::fstat(&target)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return attach_onto(clone_tree(dev, "null")?.as_fd(), target.as_fd());
+    }
+    // The first folder gets a fresh empty file system, each later one a second look at the same.
+    let fresh = match empty {
+        Some(mounted) => clone_tree(mounted.as_fd(), "")?,
+        None => empty_folder()?,
+    };
+    attach_onto(fresh.as_fd(), target.as_fd())?;
+    empty.get_or_insert(fresh);
+    Ok(())
+}
+
+fn empty_folder() -> io::Result<OwnedFd> {
+    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", "tmpfs")?;
+    fsconfig_set_string(context.as_fd(), "nr_inodes", "1")?;
+    fsconfig_create(context.as_fd())?;
+    let forbidden = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, forbidden)?)
+}
+
+/// Makes the root's `path` and what is mounted below it read-only. Nothing happens where there is nothing.
+pub fn make_read_only(path: &Path) -> io::Result<()> {
+    let Some(target) = open_existing(path)? else { return Ok(()) };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(target.as_fd(), "", flags)?;
+    let attributes = MountAttributes { read_only: true, ..MountAttributes::default() };
+    set_attributes(tree.as_fd(), attributes, true)?;
+    attach_onto(tree.as_fd(), target.as_fd())
+}
+
+/// Makes the mount that `place` is open on read-only, and not those below it.
+pub fn make_mount_read_only(place: BorrowedFd<'_>) -> io::Result<()> {
+    let attributes = MountAttributes { read_only: true, ..MountAttributes::default() };
+    set_attributes(place, attributes, false)
+}
+
+/// Returns a detached second look at `path` below `folder`, or at `folder` itself.
+pub fn clone_tree(folder: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let flags = if path.is_empty() { flags | OpenTreeFlags::AT_EMPTY_PATH } else { flags };
+    Ok(open_tree(folder, path, flags)?)
+}
+
+fn open_existing(path: &Path) -> io::Result<Option<OwnedFd>> {
+    match rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(place) => Ok(Some(place)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

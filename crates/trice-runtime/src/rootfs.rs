@@ -1,0 +1,162 @@
+//! The container's root: its layers stacked, paths inside it found without ever leaving it, and the change of roots.
+//!
+//! The child begins in the keeper's minimal root, which has three folders for this:
+//!
+//! ```text
+//! /layers/0 … /layers/499   the image's layers, the topmost first     AttachLayer
+//! /writable                 the container's own `upper` and `work`    AttachWritable
+//! /root                     what comes out                            MountRoot, then everything else, then Pivot
+//! ```
+//!
+//! Every path inside the root is turned into a descriptor by `openat2` with `RESOLVE_IN_ROOT`, and mounts go onto
+//! that descriptor: a link in the image leads wherever it likes, but never out (CVE-2021-30465, CVE-2024-45310).
+//!
+//! Sources: openat2(2), fsopen(2), pivot_root(2), Linux `Documentation/filesystems/overlayfs.rst`.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, mount, move_mount, unmount,
+};
+
+/// Where the keeper's root has room for the layers of the container that is being made.
+pub const LAYERS: &str = "/layers";
+/// Where it has room for the container's own folder.
+pub const WRITABLE: &str = "/writable";
+/// Where the new root is mounted.
+pub const ROOT: &str = "/root";
+/// The most layers that the kernel stacks.
+pub const MAX_LAYERS: u32 = 500;
+
+/// Whether the last part of a path may be a symbolic link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// Links are followed, inside the root.
+    Follow,
+    /// A link anywhere in the path is an error: the kernel's own file systems go where they belong or nowhere.
+    Refuse,
+}
+
+/// What is made where a path ends in nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Nothing: it is an error.
+    Fail,
+    /// A folder.
+    MakeDirectory,
+    /// An empty file.
+    MakeFile,
+}
+
+/// Attaches the detached mount `tree` as the layer `index`, whose place is made when it is first needed: the keeper
+/// and all its children share the file system that it is in.
+pub fn attach_layer(tree: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let path = format!("{LAYERS}/{index}");
+    match rustix::fs::mkdir(&path, Mode::from(0o700)) {
+        Ok(()) | Err(Errno::EXIST) => attach(tree, &path),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Attaches the detached mount `tree` at `path` of the root that this process sees.
+pub fn attach(tree: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+    move_mount(tree, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    Ok(())
+}
+
+/// Attaches the detached mount `tree` onto `target`.
+pub fn attach_onto(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", target, "", flags)?;
+    Ok(())
+}
+
+/// Stacks the first `layers` of [`LAYERS`] below [`WRITABLE`] and mounts the result at [`ROOT`].
+///
+/// Kernels before 6.8 do not know `lowerdir+`, one layer an option, and take all of them in one option of at most 255
+/// bytes; what is longer goes through the old call, which has room for a page.
+pub fn mount_overlay(layers: u32) -> io::Result<()> {
+    let (upper, work) = (format!("{WRITABLE}/upper"), format!("{WRITABLE}/work"));
+    let paths: Vec<String> = (0..layers).map(|index| format!("{LAYERS}/{index}")).collect();
+    match overlay_by_layers(&paths, &upper, &work) {
+        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+            let options = format!("lowerdir={},upperdir={upper},workdir={work}", paths.join(":"));
+            let options = std::ffi::CString::new(options)?;
+            mount("overlay", ROOT, "overlay", MountFlags::empty(), Some(options.as_c_str()))?;
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn overlay_by_layers(layers: &[String], upper: &str, work: &str) -> io::Result<()> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", "overlay")?;
+    for layer in layers {
+        fsconfig_set_string(context.as_fd(), "lowerdir+", layer)?;
+    }
+    fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
+    fsconfig_set_string(context.as_fd(), "workdir", work)?;
+    fsconfig_create(context.as_fd())?;
+    let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    attach(mounted.as_fd(), ROOT)
+}
+
+/// Opens the folder that is to become the root.
+pub fn open_root() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens the absolute `path` inside `root` as a place, and makes it and the folders above it if `missing` says so.
+///
+/// Each part is made in the folder that the part before led to, as it is found at that moment: a link that somebody
+/// swaps in between leads to another place inside the root, and never outside.
+pub fn open_inside(root: BorrowedFd<'_>, path: &Path, links: Links, missing: Missing) -> io::Result<OwnedFd> {
+    match open_place(root, path, links) {
+        Err(Errno::NOENT) if missing != Missing::Fail => {}
+        other => return Ok(other?),
+    }
+    let parts: Vec<_> = path.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+    let mut prefix = PathBuf::from("/");
+    let mut place = open_place(root, &prefix, links)?;
+    for (index, part) in parts.iter().enumerate() {
+        prefix.push(part);
+        place = match open_place(root, &prefix, links) {
+            Err(Errno::NOENT) => {
+                let is_last = index + 1 == parts.len();
+                let name = part.as_os_str();
+                let file = is_last && missing == Missing::MakeFile;
+                // A dangling link is in the way of making anything: the error says so.
+                if file {
+                    rustix::fs::mknodat(&place, name, FileType::RegularFile, Mode::from(0o644), 0)?;
+                } else {
+                    rustix::fs::mkdirat(&place, name, Mode::from(0o755))?;
+                }
+                open_place(root, &prefix, links)?
+            }
+            other => other?,
+        };
+    }
+    Ok(place)
+}
+
+fn open_place(root: BorrowedFd<'_>, path: &Path, links: Links) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let resolve = if links == Links::Refuse { resolve | ResolveFlags::NO_SYMLINKS } else { resolve };
+    rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+}
+
+/// Makes `root` the root of this process's mount namespace and lets go of everything else in it.
+pub fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::process::fchdir(root)?;
+    // Both roots at one place: the old one ends up on top, and is taken away from there.
+    rustix::process::pivot_root(".", ".")?;
+    unmount(".", UnmountFlags::DETACH)?;
+    rustix::process::chdir("/")?;
+    Ok(())
+}
