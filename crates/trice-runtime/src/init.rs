@@ -81,6 +81,8 @@ enum Ready {
 
 fn carry_out(child: &Child, plan: &OwnedFd, slots: &[OwnedFd]) -> Result<Ready, Failure> {
     let plan = read_plan(plan).map_err(|error| failed("read the plan", &error))?;
+    // Folders and nodes get the modes that they are made with.
+    rustix::process::umask(Mode::empty());
     rustix::process::setsid().map_err(|error| failed("begin a session", &error))?;
     // A kernel without keyrings has none to leak.
     let _ = keyring::join_fresh_session();
@@ -240,10 +242,8 @@ fn perform(operation: &Operation, state: &mut State, slots: &[OwnedFd]) -> Resul
         }
         Operation::MakeDevices(nodes) => mounts::make_devices(made(&state.dev, "/dev")?, nodes)
             .map_err(|error| failed("make the devices", &error)),
-        Operation::Bind { tree, target, directory } => {
-            mounts::bind(root(state)?, slot(tree)?, target, *directory)
-                .map_err(|error| failed(&format!("mount at {}", target.display()), &error))
-        }
+        Operation::Bind { tree, target } => mounts::bind(root(state)?, slot(tree)?, target)
+            .map_err(|error| failed(&format!("mount at {}", target.display()), &error)),
         Operation::Pivot { read_only } => {
             if *read_only {
                 mounts::make_mount_read_only(root(state)?)

@@ -9,9 +9,12 @@
 #![forbid(unsafe_code)]
 
 pub mod cgroup;
+pub mod container;
 pub mod handshake;
 pub mod init;
 pub mod keeper;
+pub mod logs;
+pub mod lower;
 pub mod mounts;
 pub mod operation;
 pub mod process;

@@ -51,7 +51,8 @@ fn attribute_flags(attributes: Attributes) -> MountAttrFlags {
 }
 
 /// Mounts the prepared `tree` at `target` inside `root`.
-pub fn bind(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, target: &Path, directory: bool) -> io::Result<()> {
+pub fn bind(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
+    let directory = FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode) == FileType::Directory;
     let missing = if directory { Missing::MakeDirectory } else { Missing::MakeFile };
     let target = open_inside(root, target, Links::Follow, missing)?;
     attach_onto(tree, target.as_fd())

@@ -88,10 +88,8 @@ pub enum Operation {
     Bind {
         /// The tree, as a detached mount.
         tree: Slot,
-        /// The absolute path in the container.
+        /// The absolute path in the container; made as what the tree's root is, a folder or a file.
         target: PathBuf,
-        /// The tree's root is a folder.
-        directory: bool,
     },
     /// Makes the new root the root, and lets go of the old one.
     Pivot {
@@ -174,8 +172,8 @@ pub struct ProcessPlan {
     pub no_new_privileges: bool,
     /// The system call filter: a file with the kernel's instructions, one after another.
     pub seccomp: Option<Slot>,
-    /// Limits: the kernel's number of each with its soft and hard value, `None` for none.
-    pub rlimits: Vec<(u32, Option<u64>, Option<u64>)>,
+    /// Limits of the process.
+    pub rlimits: Vec<ProcessLimit>,
     /// It runs below a small init that reaps orphans and passes signals on.
     pub init: bool,
 }
@@ -205,4 +203,15 @@ pub struct Stream {
     pub slot: Slot,
     /// It was made for this process.
     pub own: bool,
+}
+
+/// A limit of a process; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessLimit {
+    /// The kernel's number of the resource.
+    pub resource: u32,
+    /// The limit in force.
+    pub soft: Option<u64>,
+    /// What the process may raise it to.
+    pub hard: Option<u64>,
 }

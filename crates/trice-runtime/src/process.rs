@@ -80,9 +80,9 @@ pub fn connect_streams(streams: [(BorrowedFd<'_>, bool); 3], identity: &Identity
 
 /// Sets the limits of the process.
 pub fn limit(plan: &ProcessPlan) -> io::Result<()> {
-    for (number, soft, hard) in &plan.rlimits {
-        let Some(resource) = resource(*number) else { continue };
-        let wanted = Rlimit { current: *soft, maximum: *hard };
+    for limit in &plan.rlimits {
+        let Some(resource) = resource(limit.resource) else { continue };
+        let wanted = Rlimit { current: limit.soft, maximum: limit.hard };
         rustix::process::setrlimit(resource, wanted)?;
     }
     Ok(())

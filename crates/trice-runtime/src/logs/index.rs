@@ -1,0 +1,108 @@
+//! The index of a log: one record of 24 bytes for each piece that was moved.
+//!
+//! ```text
+//! 0        8        16      20  21      24
+//! │ offset │ time   │ length │ s │ zeros │     little-endian; s: 0 stdout, 1 stderr
+//! ```
+//!
+//! The time is in nanoseconds since 1970. Records are only ever appended, each by one write, so that a torn one can only
+//! be the last, and is cut off when the index is opened again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use trice_model::time::Timestamp;
+
+use super::Stream;
+
+/// The size of a record.
+pub const RECORD: usize = 24;
+
+/// A piece of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Which stream.
+    pub stream: Stream,
+    /// Where it begins in the stream's file.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u32,
+    /// When it was moved.
+    pub time: Timestamp,
+}
+
+impl Piece {
+    fn encode(self) -> [u8; RECORD] {
+        let mut bytes = [0; RECORD];
+        bytes[..8].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.time.0.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.length.to_le_bytes());
+        bytes[20] = match self.stream {
+            Stream::Stdout => 0,
+            Stream::Stderr => 1,
+        };
+        bytes
+    }
+
+    /// Reads a record; `None` if it is none of ours.
+    pub fn decode(bytes: &[u8; RECORD]) -> Option<Self> {
+        let long = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+        let length = bytes[16..20].try_into().map(u32::from_le_bytes).ok()?;
+        let stream = match bytes[20] {
+            0 => Stream::Stdout,
+            1 => Stream::Stderr,
+            _ => return None,
+        };
+        Some(Self { stream, offset: long(0)?, length, time: Timestamp(long(8)?) })
+    }
+}
+
+/// An index that is written.
+#[derive(Debug)]
+pub struct IndexWriter {
+    file: File,
+}
+
+impl IndexWriter {
+    /// Opens the index at `path`, makes it if there is none, and returns with it the end of each stream as far as it
+    /// is entered.
+    pub fn open(path: &Path) -> io::Result<(Self, [u64; 2])> {
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let length = file.metadata()?.len();
+        let whole = length - length % RECORD as u64;
+        file.set_len(whole)?;
+        let mut ends = [0; 2];
+        for piece in read_all(&mut file)? {
+            ends[piece.stream as usize] = piece.offset + u64::from(piece.length);
+        }
+        file.seek(SeekFrom::End(0))?;
+        Ok((Self { file }, ends))
+    }
+
+    /// Enters a piece.
+    pub fn append(&mut self, piece: Piece) -> io::Result<()> {
+        self.file.write_all(&piece.encode())
+    }
+}
+
+/// Reads all pieces of an index.
+pub fn read_all(file: &mut File) -> io::Result<Vec<Piece>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes.as_chunks::<RECORD>().0.iter().filter_map(Piece::decode).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_read_as_it_was_written() {
+        let piece = Piece { stream: Stream::Stderr, offset: 1 << 40, length: 7, time: Timestamp(99) };
+        assert_eq!(Piece::decode(&piece.encode()), Some(piece));
+    }
+}

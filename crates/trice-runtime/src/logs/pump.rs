@@ -1,0 +1,281 @@
+//! Moving what containers write from their FIFOs into files: one thread for all containers.
+//!
+//! The bytes are moved inside the kernel, by `splice`.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::time::SystemTime;
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use rustix::pipe::{SpliceFlags, splice};
+use trice_model::time::Timestamp;
+
+use super::index::{IndexWriter, Piece};
+use super::{LogFolder, Stream};
+
+/// The most that is moved at once.
+const PIECE: usize = 1 << 20;
+
+/// Called with a container's key whenever there is more of its log.
+pub type OnProgress = Box<dyn Fn(&str) + Send>;
+
+/// The way to the thread.
+#[derive(Debug, Clone)]
+pub struct Pump {
+    orders: Sender<Order>,
+    wake: Arc<OwnedFd>,
+}
+
+/// Where a container's output comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// Its two FIFOs.
+    Fifos {
+        /// Standard output.
+        stdout: OwnedFd,
+        /// Standard error.
+        stderr: OwnedFd,
+    },
+    /// The outer end of its terminal.
+    Terminal(OwnedFd),
+}
+
+#[derive(Debug)]
+enum Order {
+    Add { key: String, folder: LogFolder, source: Source, done: SyncSender<io::Result<()>> },
+    Finish { key: String, done: SyncSender<()> },
+}
+
+impl Pump {
+    /// Starts the thread, which calls `progress` and must not wait in it.
+    pub fn start(progress: OnProgress) -> io::Result<Self> {
+        let (orders, receiver) = channel();
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &*wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        let worker =
+            Worker { epoll, wake: wake.clone(), orders: receiver, logs: HashMap::new(), next: 0, progress };
+        std::thread::Builder::new().name("logs".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { orders, wake })
+    }
+
+    /// Moves what comes from `source` into `folder` from now on, under the name `key`.
+    pub fn add(&self, key: &str, folder: LogFolder, source: Source) -> io::Result<()> {
+        let (done, answer) = sync_channel(1);
+        self.order(Order::Add { key: key.to_owned(), folder, source, done })?;
+        answer.recv().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?
+    }
+
+    /// Moves what is still there under `key`, then lets go of it. To be called once the container has ended.
+    pub fn finish(&self, key: &str) -> io::Result<()> {
+        let (done, answer) = sync_channel(1);
+        self.order(Order::Finish { key: key.to_owned(), done })?;
+        answer.recv().map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn order(&self, order: Order) -> io::Result<()> {
+        self.orders.send(order).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        rustix::io::write(&*self.wake, &1_u64.to_ne_bytes())?;
+        Ok(())
+    }
+}
+
+/// The event that says that there are orders; streams count from 0.
+const WAKE: u64 = u64::MAX;
+
+/// A stream that is being moved.
+#[derive(Debug)]
+struct Inlet {
+    source: OwnedFd,
+    stream: Stream,
+    spool: File,
+    end: u64,
+    /// A terminal cannot be spliced.
+    copied: bool,
+}
+
+#[derive(Debug)]
+struct Log {
+    index: IndexWriter,
+    inlets: Vec<(u64, Inlet)>,
+}
+
+struct Worker {
+    epoll: OwnedFd,
+    wake: Arc<OwnedFd>,
+    orders: Receiver<Order>,
+    logs: HashMap<String, Log>,
+    next: u64,
+    progress: OnProgress,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut events = Vec::with_capacity(64);
+        loop {
+            events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "wait for output");
+                    return;
+                }
+            }
+            for event in &events {
+                match event.data.u64() {
+                    WAKE => {
+                        if !self.obey() {
+                            return;
+                        }
+                    }
+                    token => self.move_one(token),
+                }
+            }
+        }
+    }
+
+    /// Carries out all orders; `false` if nobody is left to give any.
+    fn obey(&mut self) -> bool {
+        let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Add { key, folder, source, done }) => {
+                    let _ = done.send(self.add(key, &folder, source));
+                }
+                Ok(Order::Finish { key, done }) => {
+                    self.finish(&key);
+                    let _ = done.send(());
+                }
+                Err(std::sync::mpsc::TryRecvError::Empty) => return true,
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn add(&mut self, key: String, folder: &LogFolder, source: Source) -> io::Result<()> {
+        let (mut index, ends) = IndexWriter::open(&folder.index())?;
+        let sources = match source {
+            Source::Fifos { stdout, stderr } => {
+                vec![(Stream::Stdout, stdout, false), (Stream::Stderr, stderr, false)]
+            }
+            Source::Terminal(outer) => vec![(Stream::Stdout, outer, true)],
+        };
+        let mut inlets = Vec::new();
+        for (stream, source, copied) in sources {
+            let spool = open_spool(folder, stream)?;
+            let end = spool.metadata()?.len();
+            enter_tail(&mut index, stream, ends[stream as usize], end)?;
+            let token = self.next;
+            self.next += 1;
+            epoll::add(&self.epoll, &source, EventData::new_u64(token), EventFlags::IN)?;
+            inlets.push((token, Inlet { source, stream, spool, end, copied }));
+        }
+        self.logs.insert(key, Log { index, inlets });
+        Ok(())
+    }
+
+    fn move_one(&mut self, token: u64) {
+        let place = |log: &Log| log.inlets.iter().position(|(known, _)| *known == token);
+        let found = self.logs.iter_mut().find_map(|(key, log)| place(log).map(|at| (key, log, at)));
+        let Some((key, log, at)) = found else { return };
+        match log.move_piece(at) {
+            Ok(0) => {}
+            Ok(_) => (self.progress)(key),
+            Err(error) => {
+                // It would be reported again and again.
+                let _ = epoll::delete(&self.epoll, &log.inlets[at].1.source);
+                // A terminal whose last inner end has been closed says so by an I/O error.
+                if error.raw_os_error() != Some(Errno::IO.raw_os_error()) {
+                    tracing::error!(%error, container = key, "keep its output");
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, key: &str) {
+        let Some(mut log) = self.logs.remove(key) else { return };
+        for at in 0..log.inlets.len() {
+            while log.move_piece(at).is_ok_and(|moved| moved > 0) {}
+            let _ = epoll::delete(&self.epoll, &log.inlets[at].1.source);
+        }
+        (self.progress)(key);
+    }
+}
+
+impl Log {
+    /// Moves what the inlet `at` has now, and enters it; returns how much that was.
+    fn move_piece(&mut self, at: usize) -> io::Result<usize> {
+        let inlet = &mut self.inlets[at].1;
+        let moved = inlet.move_bytes()?;
+        if moved > 0 {
+            let (offset, length) = (inlet.end, moved as u32);
+            inlet.end += moved as u64;
+            self.index.append(Piece { stream: inlet.stream, offset, length, time: now() })?;
+        }
+        Ok(moved)
+    }
+}
+
+impl Inlet {
+    fn move_bytes(&mut self) -> io::Result<usize> {
+        if self.copied {
+            return self.copy_bytes();
+        }
+        let mut end = self.end;
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        match splice(self.source.as_fd(), None, self.spool.as_fd(), Some(&mut end), PIECE, flags) {
+            Ok(moved) => Ok(moved),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Copies what a terminal has. It is shared with others, so it is not set to never block, but asked first.
+    fn copy_bytes(&mut self) -> io::Result<usize> {
+        if rustix::io::ioctl_fionread(&self.source)? == 0 && !self.hung_up()? {
+            return Ok(0);
+        }
+        let mut bytes = [0; 16 * 1024];
+        let read = match rustix::io::read(&self.source, &mut bytes) {
+            Ok(read) => read,
+            Err(Errno::INTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        std::os::unix::fs::FileExt::write_all_at(&self.spool, &bytes[..read], self.end)?;
+        Ok(read)
+    }
+
+    /// Whether the last inner end of a terminal has been closed.
+    fn hung_up(&self) -> io::Result<bool> {
+        let mut polled = [PollFd::new(&self.source, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        Ok(polled[0].revents().contains(PollFlags::HUP))
+    }
+}
+
+fn open_spool(folder: &LogFolder, stream: Stream) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.spool(stream))
+}
+
+/// Enters the bytes that an engine moved and died before it could enter them.
+fn enter_tail(index: &mut IndexWriter, stream: Stream, entered: u64, end: u64) -> io::Result<()> {
+    let mut offset = entered;
+    while offset < end {
+        let length = u32::try_from(end - offset).unwrap_or(u32::MAX);
+        index.append(Piece { stream, offset, length, time: now() })?;
+        offset += u64::from(length);
+    }
+    Ok(())
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
