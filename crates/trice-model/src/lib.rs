@@ -19,6 +19,7 @@ pub mod dns;
 pub mod health;
 pub mod id;
 pub mod image;
+pub mod intent;
 pub mod mount;
 pub mod name;
 pub mod network;
