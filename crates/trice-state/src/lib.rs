@@ -1,2 +1,25 @@
 //! The engine's embedded, transactional store: versioned records, written before the effect they describe.
+//!
+//! ```text
+//! store     opens the file, reads records        batch ──► group ──► commit: one transaction for all who wait
+//! create    makes the file, whole at once
+//! record    what can be kept, and how it ages
+//! trash     what is to go: renamed now, deleted when there is time
+//! ```
+//!
+//! Invariants:
+//!
+//! - A batch is kept whole or not at all, and is on the disk when `commit` returns.
+//! - One process has the file open. Whoever comes second is told so.
+//! - Nothing here knows what a record says: each back end brings its own.
 #![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod commit;
+mod create;
+mod group;
+pub mod record;
+pub mod store;
+#[cfg(test)]
+mod testing;
+pub mod trash;
