@@ -1,4 +1,8 @@
-//! Prints what a commit costs, alone and when callers come together: `cargo run --release --example commit_cost FOLDER`.
+//! Prints what a commit costs, alone and when callers come together.
+//!
+//! ```text
+//! cargo run --release -p trice-state --example commit_cost FOLDER
+//! ```
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -20,7 +20,8 @@ pub enum CommitError {
         /// What is wrong with it.
         source: Arc<serde_json::Error>,
     },
-    /// The transaction failed, which others may have shared. After a failure of the disk the store must be opened again.
+    /// The transaction failed, which others may have shared. After a failure of the disk the store must be
+    /// opened again.
     #[error("write to the store")]
     Write(#[source] Arc<redb::Error>),
 }
@@ -33,7 +34,8 @@ pub(crate) fn changes(batch: Batch) -> Result<Vec<Change>, CommitError> {
     }
 }
 
-/// Writes the changes of many batches, in their order, in one transaction. They are on the disk when this returns.
+/// Writes the changes of many batches, in their order, in one transaction. They are on the disk when this
+/// returns.
 pub(crate) fn write(database: &Database, batches: Vec<Vec<Change>>) -> Result<(), CommitError> {
     transact(database, batches).map_err(|error| CommitError::Write(Arc::new(error)))
 }

@@ -1,7 +1,7 @@
 //! Makes the store's file, so that it is never there half made.
 //!
-//! redb fills a new file in several steps, and a kill between them leaves one that it refuses from then on. So it is
-//! made under another name, which nothing else opens, and then moved into place.
+//! redb fills a new file in several steps, and a kill between them leaves one that it refuses from then on.
+//! So it is made under another name, which nothing else opens, and then moved into place.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -43,8 +43,8 @@ pub(crate) fn create_if_absent(path: &Path) -> Result<(), redb::Error> {
     made
 }
 
-/// Deletes what processes left that were killed in [`create_if_absent`]. The caller holds the store at `path`, so that
-/// whoever is still at it fails and finds this store.
+/// Deletes what processes left that were killed in [`create_if_absent`]. The caller holds the store at
+/// `path`, so that whoever is still at it fails and finds this store.
 pub(crate) fn delete_unfinished(path: &Path) -> io::Result<()> {
     let prefix = unfinished_name(path, "");
     let Some((folder, prefix)) = path.parent().zip(prefix.file_name()) else { return Ok(()) };

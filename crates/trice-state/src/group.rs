@@ -1,7 +1,7 @@
 //! Carries out together what callers bring at the same time.
 //!
-//! A transaction costs a wait for the disk, whatever is in it. So the first caller leads: it takes what all have
-//! brought so far and carries that out, while others queue up for the next round.
+//! A transaction costs a wait for the disk, whatever is in it. So the first caller leads: it takes what all
+//! have brought so far and carries that out, while others queue up for the next round.
 //!
 //! ```text
 //! caller A   queue ── lead: take [A] ── carry out ── done
@@ -36,8 +36,8 @@ impl<T, E: Clone> Group<T, E> {
         Self { queue: Mutex::new(queue), round_over: Condvar::new() }
     }
 
-    /// Has `item` carried out in a round, by `carry_out` if this caller leads it. The items of a round are in the order
-    /// in which they came, and share its outcome.
+    /// Has `item` carried out in a round, by `carry_out` if this caller leads it. The items of a round are in
+    /// the order in which they came, and share its outcome.
     pub(crate) fn run(&self, item: T, carry_out: impl Fn(Vec<T>) -> Result<(), E>) -> Result<(), E> {
         let mut queue = self.lock();
         let mine = queue.next;

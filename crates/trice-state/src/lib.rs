@@ -1,7 +1,7 @@
 //! The engine's embedded, transactional store: versioned records, written before the effect they describe.
 //!
 //! ```text
-//! store     opens the file, reads records        batch ──► group ──► commit: one transaction for all who wait
+//! store     opens the file, reads records      batch ──► group ──► commit: a transaction for all who wait
 //! create    makes the file, whole at once
 //! record    what can be kept, and how it ages
 //! trash     what is to go: renamed now, deleted when there is time

@@ -50,9 +50,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Another process has it open.
-    #[error(
-        "the store `{path}` is in use by another process: stop that trice, or give this one its own TRICE_DATA"
-    )]
+    #[error("the store `{path}` is in use by another process: stop it, or give this one its own TRICE_DATA")]
     InUse {
         /// The store's file.
         path: PathBuf,
@@ -101,7 +99,8 @@ pub enum ReadError {
 }
 
 impl Store {
-    /// Opens the store at `path`, and makes it if there is none: its folder with mode 0700, its file with 0600.
+    /// Opens the store at `path`, and makes it if there is none: its folder with mode 0700, its file with
+    /// 0600.
     ///
     /// # Errors
     /// [`OpenError`]; nothing has changed then.
@@ -185,8 +184,8 @@ fn open_database(path: &Path) -> Result<Database, redb::Error> {
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
     }
     let mut database = Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?;
-    // redb trusts a file that was closed in order, and may panic later where a disk has changed a byte of it. The check
-    // reads the whole file, which takes less than a millisecond for as long as records are few.
+    // redb trusts a file that was closed in order, and may panic later where a disk has changed a byte of it.
+    // The check reads the whole file, which takes less than a millisecond for as long as records are few.
     if database.check_integrity()? {
         Ok(database)
     } else {
