@@ -44,6 +44,7 @@ fn shop() -> NameTable {
         ("shop-db-1", view(&["shop_back"], false, &[])),
         ("linked", view(&["shop_front", "shop_back"], true, &[("cache", &["db"]), ("web", &["api"])])),
         ("twice", view(&["shop_front"], true, &[("all", &["web", "shop-web-1"]), ("gone", &["stopped"])])),
+        ("shadowed", view(&["shop_front"], true, &[("web.shop_front", &["stopped"])])),
         ("dotted", view(&["Lone.net"], true, &[("gone.example.com", &["stopped"])])),
         ("nowhere", view(&[], false, &[])),
     ];
@@ -118,6 +119,8 @@ fn links_come_before_names_and_give_all_their_targets_once() {
         ("twice", "all", "10.1.0.2 10.1.0.3"),
         ("twice", "gone", "unknown"),
         ("dotted", "gone.example.com", "unknown"),
+        // A link without targets hides nothing that the name means beside it.
+        ("shadowed", "web.shop_front", "10.1.0.2 10.1.0.3"),
         ("shop-api-1", "cache", "unknown"),
     ];
     for (instance, name, expected) in cases {
