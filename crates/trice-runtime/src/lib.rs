@@ -20,4 +20,5 @@ pub mod operation;
 pub mod process;
 pub mod reaper;
 pub mod rootfs;
+pub mod seccomp;
 pub mod user;
