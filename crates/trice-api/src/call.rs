@@ -1,6 +1,6 @@
 //! The requests: one type each, which says its path and what comes back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,15 +23,33 @@ pub trait Call: Serialize + DeserializeOwned {
 }
 
 /// Do what is asked for. Answer: lines until it is done.
+///
+/// The same request again, with the same moment, is the same: a client whose connection broke hears of the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operate {
     /// What.
     pub intent: Intent,
+    /// When it was asked for, by the client's clock.
+    pub asked_at: Timestamp,
 }
 
 impl Call for Operate {
     const PATH: &'static str = "operate";
     type Answer = OperationEvent;
+}
+
+/// Stop what was asked for at that moment: what has begun comes to its end, nothing more begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// Of this project.
+    pub project: ProjectName,
+    /// As the request said it.
+    pub asked_at: Timestamp,
+}
+
+impl Call for Cancel {
+    const PATH: &'static str = "cancel";
+    type Answer = ();
 }
 
 /// Say what would be done.
@@ -122,6 +140,8 @@ pub struct Logs {
     pub of: Selection,
     /// Go on until they have ended; new ones are taken up.
     pub follow: bool,
+    /// Go on even when they have ended.
+    pub forever: bool,
     /// At most so many lines of each from before now.
     pub tail: Option<usize>,
     /// Only what was written from then on.
@@ -130,6 +150,8 @@ pub struct Logs {
     pub until: Option<Timestamp>,
     /// Only what a container wrote since its last start.
     pub since_start: bool,
+    /// Without the first so many lines of each log: a client whose connection broke goes on behind those it has.
+    pub after: BTreeMap<ContainerName, u64>,
 }
 
 impl Call for Logs {
@@ -158,7 +180,7 @@ pub struct ExecProcess {
     /// The program and its arguments.
     pub args: Vec<String>,
     /// Variables over the container's.
-    pub env: std::collections::BTreeMap<String, String>,
+    pub env: BTreeMap<String, String>,
     /// In place of the container's working directory.
     pub cwd: Option<String>,
     /// In place of the container's user.
@@ -214,6 +236,8 @@ impl Call for Attach {
 pub struct Run {
     /// An [`Intent::Run`].
     pub intent: Intent,
+    /// When it was asked for, by the client's clock.
+    pub asked_at: Timestamp,
 }
 
 impl Call for Run {

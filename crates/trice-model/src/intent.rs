@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use crate::name::{ContainerName, Key, ProjectName, ServiceName};
 use crate::project::Project;
+use serde::{Deserialize, Serialize};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,21 @@ pub enum Intent {
         /// The project.
         project: ProjectName,
     },
+}
+
+impl Intent {
+    /// Returns the project that it is about.
+    pub fn project(&self) -> &ProjectName {
+        match self {
+            Self::Up { project, .. } | Self::Run { project, .. } => &project.name,
+            Self::Down { project, .. }
+            | Self::Start { project, .. }
+            | Self::Stop { project, .. }
+            | Self::Restart { project, .. }
+            | Self::Remove { project, .. }
+            | Self::Resume { project } => project,
+        }
+    }
 }
 
 /// How a project comes up.

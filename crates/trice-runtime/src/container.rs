@@ -24,6 +24,7 @@ use trice_model::container::{ContainerSpec, ExecSpec, ProcessSpec};
 use trice_model::id::ContainerId;
 use trice_model::name::VolumeName;
 use trice_model::service::Resources;
+use trice_state::trash::{Trash, TrashError};
 use trice_sys::mount::{MountAttributes, MountPropagation, set_attributes};
 
 use crate::cgroup::{CgroupError, Cgroups, Devices, Group};
@@ -33,6 +34,9 @@ use crate::keeper::start::Directories;
 use crate::logs::pump::{Pump, Source};
 use crate::logs::{LogFolder, Stream};
 use crate::lower::{self, Facts, LowerError, Lowered, MadeFile, Needed, Travel};
+use crate::seccomp;
+use crate::seccomp::machine::Machine;
+use crate::seccomp::profile::Profile;
 
 /// Why a container or a process in one could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -78,10 +82,13 @@ pub enum CreateError {
     Volume {
         /// The volume.
         name: VolumeName,
-        /// The kernel's word.
+        /// Why.
         #[source]
-        source: io::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What is left of a container could not be thrown away.
+    #[error(transparent)]
+    Trash(#[from] TrashError),
     /// The system call filter could not be made.
     #[error("make the system call filter")]
     Filter(#[source] io::Error),
@@ -97,7 +104,9 @@ pub enum CreateError {
 }
 
 /// Opens the folder of a volume, or one inside it.
-pub type OpenVolume<'a> = &'a (dyn Fn(&VolumeName, Option<&Path>) -> io::Result<OwnedFd> + Sync);
+pub type OpenVolume<'a> = &'a (
+        dyn Fn(&VolumeName, Option<&Path>) -> Result<OwnedFd, Box<dyn std::error::Error + Send + Sync>> + Sync
+    );
 
 /// What a container is put into that the runtime does not make.
 pub struct Surroundings<'a> {
@@ -148,11 +157,13 @@ pub struct Containers {
     link: RwLock<Link>,
     pump: Pump,
     filters: Mutex<BTreeMap<BTreeSet<Capability>, OwnedFd>>,
+    trash: Trash,
 }
 
 impl Containers {
     /// Finds out what this machine has, and uses `link` to make processes.
-    pub fn open(directories: Directories, tag: &str, link: Link, pump: Pump) -> Result<Self, CgroupError> {
+    pub fn open(directories: Directories, tag: &str, link: Link, pump: Pump) -> Result<Self, CreateError> {
+        let trash = Trash::open(&directories.data)?;
         let cgroups = Cgroups::open(tag)?;
         let facts = Facts {
             v1_hierarchies: cgroups.v1_controllers().map(<[String]>::to_vec).collect(),
@@ -160,7 +171,7 @@ impl Containers {
             hard_nofile: getrlimit(Resource::Nofile).maximum.unwrap_or(1 << 20),
         };
         let filters = Mutex::new(BTreeMap::new());
-        Ok(Self { directories, cgroups, facts, link: RwLock::new(link), pump, filters })
+        Ok(Self { directories, cgroups, facts, link: RwLock::new(link), pump, filters, trash })
     }
 
     /// Uses `link` from now on: its keeper has taken over from one that died.
@@ -340,14 +351,19 @@ impl Containers {
         Ok(Streams { stdin, stdout, stderr, held_stdin })
     }
 
+    /// Returns the filter of processes with these capabilities, compiled once.
     fn filter(&self, capabilities: &BTreeSet<Capability>) -> io::Result<OwnedFd> {
         let mut filters = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(filter) = filters.get(capabilities) {
             return filter.try_clone();
         }
-        let program = allow_all(capabilities);
+        let uname = rustix::system::uname();
+        let (machine, release) = (uname.machine().to_string_lossy(), uname.release().to_string_lossy());
+        let machine = Machine::from_uname(&machine, &release).map_err(io::Error::other)?;
+        let program =
+            seccomp::compile(&Profile::default_profile(), capabilities, machine).map_err(io::Error::other)?;
         let file = memfd_create("seccomp", MemfdFlags::CLOEXEC)?;
-        write_all(&file, &program)?;
+        write_all(&file, &seccomp::to_bytes(&program))?;
         let copy = file.try_clone()?;
         filters.insert(capabilities.clone(), file);
         Ok(copy)
@@ -377,6 +393,11 @@ impl Containers {
         Ok(())
     }
 
+    /// Deletes what was thrown away.
+    pub fn empty_trash(&self) -> Result<(), TrashError> {
+        self.trash.empty()
+    }
+
     /// Ends every process of a container at once.
     pub fn kill(&self, id: &ContainerId) -> Result<(), CgroupError> {
         self.cgroups.kill(id.as_str())
@@ -393,19 +414,20 @@ impl Containers {
             }
             _ => {}
         }
-        let (folder, trash) = (self.folder(id), self.directories.data.join("trash"));
-        make_folder(&trash, 0o700)?;
-        match fs::rename(&folder, trash.join(format!("container-{id}"))) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(CreateError::Folder { path: folder, source })
-            }
-            _ => Ok(()),
-        }
+        self.trash.discard(&self.folder(id))?;
+        Ok(())
     }
 
     /// Returns the names of the groups that are there: ids of containers that have not been finished.
     pub fn groups(&self) -> Vec<String> {
         self.cgroups.names()
+    }
+
+    /// Returns the ids of all containers that have a folder, in either place.
+    pub fn folders(&self) -> Vec<ContainerId> {
+        let places = [&self.directories.data, &self.directories.run].map(|place| place.join("containers"));
+        let entries = places.into_iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// Ends and removes a group that belongs to no container that is known.
@@ -519,11 +541,12 @@ impl Opener<'_> {
         read_only: bool,
     ) -> Result<OwnedFd, CreateError> {
         let failed = |source| CreateError::Volume { name: name.clone(), source };
-        let open = self.volumes.ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+        let io_failed = |error: io::Error| failed(error.into());
+        let open = self.volumes.ok_or_else(|| io_failed(io::ErrorKind::Unsupported.into()))?;
         let folder = open(name, subpath).map_err(failed)?;
-        let tree = crate::mounts::clone_tree(folder.as_fd(), "").map_err(failed)?;
+        let tree = crate::mounts::clone_tree(folder.as_fd(), "").map_err(io_failed)?;
         let attributes = MountAttributes { read_only, ..MountAttributes::default() };
-        set_attributes(tree.as_fd(), attributes, false).map_err(failed)?;
+        set_attributes(tree.as_fd(), attributes, false).map_err(io_failed)?;
         Ok(tree)
     }
 }
@@ -592,8 +615,4 @@ fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
         bytes = &bytes[written..];
     }
     Ok(())
-}
-
-fn allow_all(_capabilities: &BTreeSet<Capability>) -> Vec<u8> {
-    vec![6, 0, 0, 0, 0, 0, 0xff, 0x7f]
 }

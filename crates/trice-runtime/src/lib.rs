@@ -1,11 +1,22 @@
 //! One container: namespaces, cgroup, rootfs, init, exec, logs, exit; and the keeper, the parent of all.
 //!
 //! ```text
-//! operation            the flat plan: what a child does, as data
-//! init                 the child: carries the plan out           rootfs mounts user process reaper
-//! keeper               the parent of engine and containers    protocol link start launch
-//! handshake            what child and engine say to each other
+//! container ── lower        what the engine asks for ──► a flat plan of operations and what it needs opened
+//! operation                 the plan, as data
+//! keeper                    the parent of engine and containers: protocol link start launch
+//! init ── handshake         the child: carries the plan out, and tells how it goes
+//!   rootfs mounts user process reaper
+//! cgroup                    limits, devices, tracking
+//! seccomp                   a profile becomes a filter
+//! logs                      what containers write, kept as they wrote it
 //! ```
+//!
+//! Invariants:
+//!
+//! - The keeper receives, forks, reaps and holds. Every other step happens in the child.
+//! - A path inside a container is a descriptor from `openat2` before anything is done there.
+//! - A process is held by its pidfd; no number is ever signalled.
+//! - Plain functions; whoever waits has a thread for it.
 #![forbid(unsafe_code)]
 
 pub mod cgroup;

@@ -8,9 +8,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, WaitOptions};
 use trice_sys::fork::{Forked, SingleThread, fork};
-use trice_sys::signals;
+use trice_sys::{pidfd, signals};
 
 /// Signals that a payload may want to hear of; all but those that stop or end process 1 whatever it does, and those
 /// that the kernel sends for a fault.
@@ -56,11 +56,9 @@ pub fn watch(watch: &Watch) -> io::Result<i32> {
             Err(error) => return Err(error.into()),
         }
         while let Some(number) = signals::read_signal(watch.signals.as_fd())? {
-            if number != SIGCHLD
-                && let Some(signal) = Signal::from_named_raw(number)
-            {
+            if number != SIGCHLD {
                 // A payload that has just ended hears nothing, and is reaped below.
-                let _ = rustix::process::pidfd_send_signal(&watch.pidfd, signal);
+                let _ = pidfd::send_signal(watch.pidfd.as_fd(), number);
             }
         }
         while let Some((pid, status)) = reap()? {

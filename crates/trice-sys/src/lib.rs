@@ -5,6 +5,7 @@
 //! namespace mount seccomp keyring   what surrounds it
 //! pidfd                             how it ended
 //! device_filter                     which devices a cgroup may open
+//! socket_filter                     which packets a socket sees
 //! ```
 //!
 //! Invariants:
@@ -23,3 +24,4 @@ pub mod namespace;
 pub mod pidfd;
 pub mod seccomp;
 pub mod signals;
+pub mod socket_filter;
