@@ -360,8 +360,8 @@ impl Containers {
         let uname = rustix::system::uname();
         let (machine, release) = (uname.machine().to_string_lossy(), uname.release().to_string_lossy());
         let machine = Machine::from_uname(&machine, &release).map_err(io::Error::other)?;
-        let program =
-            seccomp::compile(&Profile::default_profile(), capabilities, machine).map_err(io::Error::other)?;
+        let program = seccomp::compile(&Profile::default_profile(), capabilities, &machine)
+            .map_err(io::Error::other)?;
         let file = memfd_create("seccomp", MemfdFlags::CLOEXEC)?;
         write_all(&file, &seccomp::to_bytes(&program))?;
         let copy = file.try_clone()?;

@@ -119,7 +119,7 @@ allow
     personality: int0 == 0xffffffff
 
 # Before 4.8 tracing was a way around the filter.
-allow if kernel 4.6
+allow if kernel 4.8
     process_vm_readv process_vm_writev ptrace
 
 allow if machine aarch64
