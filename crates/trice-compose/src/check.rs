@@ -1,0 +1,308 @@
+//! What one file says, held against the tables: unknown keys, wrong types, bad values.
+//!
+//! The check comes right after interpolation, so that all later steps can rely on the shapes. It also gives values
+//! their type (`"30s"` becomes nanoseconds) and their long form (`"8080:80"` becomes a mapping): nothing is parsed
+//! twice. What it cannot judge yet, since another file may still say it, is left to [`complete`]: null in place of a
+//! value, missing attributes, repeated items.
+//!
+//! A value with a mistake becomes [`Value::Bad`], which all later steps pass over in silence.
+
+pub(crate) mod command;
+pub(crate) mod complete;
+pub(crate) mod mount;
+pub(crate) mod pairs;
+pub(crate) mod port;
+pub(crate) mod scalar;
+pub(crate) mod short;
+pub(crate) mod suggest;
+
+use crate::check::command::CommandMistake;
+use crate::check::mount::MountMistake;
+use crate::check::port::PortMistake;
+use crate::check::scalar::ScalarMistake;
+use crate::report::{Finding, Report};
+use crate::schema::root::ROOT;
+use crate::schema::service::SERVICE;
+use crate::schema::shape::{Keys, Object, Shape};
+use crate::tree::node::{Node, Value};
+use crate::tree::path::Path;
+
+/// What a value can do wrong, looked at alone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CheckMistake {
+    #[error("this must be {wanted}, not {found}")]
+    WrongKind { wanted: &'static str, found: &'static str },
+    #[error("unknown attribute `{0}`")]
+    Unknown(String),
+    #[error("`{0}` cannot be a name: names have a-z, A-Z, 0-9, `.`, `_` and `-`")]
+    BadName(String),
+    #[error("`{0}` is not `KEY=value`")]
+    NotAPair(String),
+    #[error("the name `{0}` ends with a blank")]
+    BlankInName(String),
+    #[error("`{0}` is not `host=address`")]
+    NotAHost(String),
+    #[error("`{0}` is not an id or `id=path`")]
+    NotASshKey(String),
+    #[error("a device is `source:target:permissions`, and `{0}` has more parts")]
+    BadDevice(String),
+    #[error("`name` and `external.name` say different things")]
+    TwoNames,
+    #[error(transparent)]
+    Scalar(#[from] ScalarMistake),
+    #[error(transparent)]
+    Command(#[from] CommandMistake),
+    #[error(transparent)]
+    Port(#[from] PortMistake),
+    #[error(transparent)]
+    Mount(#[from] MountMistake),
+}
+
+/// A check that goes on.
+pub(crate) struct Check<'r> {
+    pub(crate) report: &'r mut Report,
+    /// Variables have not been filled in: texts are let through as they are.
+    pub(crate) raw: bool,
+}
+
+impl Check<'_> {
+    /// Checks a whole document.
+    pub(crate) fn document(&mut self, root: &mut Node) {
+        if root.as_map().is_none() {
+            self.wrong(root, &Path::Root, "a mapping");
+            return;
+        }
+        self.object(root, &ROOT, &Path::Root);
+    }
+
+    /// Checks a service that was taken out of a file that is otherwise left alone.
+    pub(crate) fn service(&mut self, service: &mut Node, path: &Path<'_>) {
+        self.object(service, &SERVICE, path);
+    }
+
+    /// Checks `node` against `shape`.
+    pub(crate) fn value(&mut self, node: &mut Node, shape: &'static Shape, path: &Path<'_>) {
+        if matches!(node.value, Value::Null | Value::Bad) {
+            return;
+        }
+        match shape {
+            Shape::Any => {}
+            Shape::Text
+            | Shape::Flag
+            | Shape::Integer { .. }
+            | Shape::Number
+            | Shape::Scalar
+            | Shape::Bytes
+            | Shape::Duration
+            | Shape::Mode
+            | Shape::OneOf(_)
+            | Shape::PullPolicy => self.scalar(node, shape, path),
+            Shape::Object(object) => self.object(node, object, path),
+            Shape::Keyed { keys, of } => self.keyed(node, *keys, of, path),
+            Shape::List(of) | Shape::Set(of) => self.list(node, of, path),
+            Shape::Texts => self.texts(node, path),
+            Shape::Pairs(unset) => self.pairs(node, *unset, path),
+            Shape::Options => self.options(node, path),
+            Shape::Hosts => self.hosts(node, path),
+            Shape::Command => self.command(node, path),
+            Shape::Probe => self.probe(node, path),
+            Shape::Short(form, long) => self.short(node, *form, long, path),
+            Shape::Nullable(of) => self.value(node, of, path),
+        }
+    }
+
+    /// Notes what is wrong with `node`, and makes it say nothing more.
+    pub(crate) fn refuse(
+        &mut self,
+        node: &mut Node,
+        path: &Path<'_>,
+        mistake: impl Into<CheckMistake>,
+    ) -> &mut Finding {
+        node.value = Value::Bad;
+        self.report.mistake(node.span, path, mistake.into())
+    }
+
+    /// Notes that `node` should be something else.
+    pub(crate) fn wrong(&mut self, node: &mut Node, path: &Path<'_>, wanted: &'static str) -> &mut Finding {
+        let mistake = CheckMistake::WrongKind { wanted, found: node.kind() };
+        self.refuse(node, path, mistake)
+    }
+
+    fn object(&mut self, node: &mut Node, object: &'static Object, path: &Path<'_>) {
+        let span = node.span;
+        let Value::Map(map) = &mut node.value else {
+            self.wrong(node, path, "a mapping");
+            return;
+        };
+        let mut unknown = Vec::new();
+        let mut external = false;
+        for (key, value) in map.iter_mut() {
+            match object.find(key) {
+                Some(attribute) => {
+                    let here = path.key(key);
+                    external |= key == "external" && value.as_map().is_some();
+                    self.value(value, attribute.shape, &here);
+                }
+                None if object.extensible && key.starts_with("x-") => {}
+                None => unknown.push(key.to_owned()),
+            }
+        }
+        for key in unknown {
+            let place = map.remove(&key).map_or(span, |entry| entry.key);
+            let hint = suggest::for_unknown(&key, object);
+            let finding = self.report.mistake(place, path.key(&key), CheckMistake::Unknown(key.clone()));
+            finding.hint = hint;
+        }
+        if external {
+            self.external(map, path);
+        }
+    }
+
+    fn keyed(&mut self, node: &mut Node, keys: Keys, of: &'static Shape, path: &Path<'_>) {
+        let Value::Map(map) = &mut node.value else {
+            self.wrong(node, path, "a mapping");
+            return;
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let valid = |key: &str| keys == Keys::Any || (!key.is_empty() && key.chars().all(is_name));
+        let bad: Vec<String> = map.keys().filter(|key| !valid(key)).map(str::to_owned).collect();
+        for key in bad {
+            if let Some(entry) = map.remove(&key) {
+                self.report.mistake(entry.key, path.key(&key), CheckMistake::BadName(key.clone()));
+            }
+        }
+        for (key, value) in map.iter_mut() {
+            self.value(value, of, &path.key(key));
+        }
+    }
+
+    fn list(&mut self, node: &mut Node, of: &'static Shape, path: &Path<'_>) {
+        let Value::List(items) = &mut node.value else {
+            self.wrong(node, path, "a list").hint("write each item on a line of its own, after `- `");
+            return;
+        };
+        for (index, item) in items.iter_mut().enumerate() {
+            self.value(item, of, &path.index(index));
+        }
+    }
+
+    fn texts(&mut self, node: &mut Node, path: &Path<'_>) {
+        match &mut node.value {
+            Value::Text(_) => {
+                let (span, item) = (node.span, node.clone());
+                *node = Node { tag: node.tag, ..Node::new(Value::List(vec![item]), span) };
+            }
+            Value::List(_) => self.list(node, &Shape::Text, path),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Map(_) | Value::Bad => {
+                self.wrong(node, path, "a text or a list of texts");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{outline, problems, tree};
+
+    /// Checks `text` as a document; returns what became of it, or what is wrong with it.
+    fn check(text: &str) -> String {
+        let mut root = tree(text);
+        let mut report = Report::default();
+        Check { report: &mut report, raw: false }.document(&mut root);
+        let warnings = problems(&report.warnings);
+        match (report.mistakes.is_empty(), warnings.is_empty()) {
+            (true, true) => outline(&root),
+            (true, false) => format!("{}\nwarning {warnings}", outline(&root)),
+            (false, _) => problems(&report.mistakes),
+        }
+    }
+
+    /// Checks `text` as one attribute of a service.
+    pub(super) fn attribute(text: &str) -> String {
+        check(&format!("services: {{ s: {{ {text} }} }}"))
+            .replace("{services: {s: {", "")
+            .trim_end_matches('}')
+            .replace("}}}\n", "\n")
+            .replace(" services.s.", " ")
+    }
+
+    #[test]
+    fn an_unknown_attribute_is_told_with_the_one_that_was_meant() {
+        let mut root = tree("service: {}\nimage: x\nservices: { web: { imgae: x, x-mine: 1 } }\nx-top: 1");
+        let mut report = Report::default();
+        Check { report: &mut report, raw: false }.document(&mut root);
+        let told: Vec<String> = report
+            .mistakes
+            .iter()
+            .map(|found| {
+                format!("{}: {} ({})", found.path, found.message, found.hint.as_deref().unwrap_or("-"))
+            })
+            .collect();
+        insta::assert_snapshot!(told.join("\n"), @"
+        services.web.imgae: unknown attribute `imgae` (did you mean `image`?)
+        service: unknown attribute `service` (did you mean `services`?)
+        image: unknown attribute `image` (`image` belongs to a service: indent it below the service's name)
+        ");
+        assert_eq!(outline(&root), "{services: {web: {x-mine: 1}}, x-top: 1}");
+    }
+
+    #[test]
+    fn wrong_types_are_told_all_at_once_and_leave_the_rest_alone() {
+        let text = "
+name: 5
+services:
+  web:
+    image: 7
+    ports: 80
+    command: { a: b }
+    environment: [1]
+    tty: perhaps
+    scale: many
+    mem_limit: big
+    stop_grace_period: 10
+    depends_on: { db: started }
+    networks: x
+    restart: no
+  b/d: {}
+  list: []
+volumes: []
+";
+        insta::assert_snapshot!(check(text), @"
+        2:7 name: this must be a text, not an integer
+        16:3 services.b/d: `b/d` cannot be a name: names have a-z, A-Z, 0-9, `.`, `_` and `-`
+        5:12 services.web.image: this must be a text, not an integer
+        6:12 services.web.ports: this must be a list, not an integer
+        7:14 services.web.command: this must be a text or a list of texts, not a mapping
+        8:19 services.web.environment[0]: this must be a text such as `KEY=value`, not an integer
+        9:10 services.web.tty: `perhaps` is not a boolean
+        10:12 services.web.scale: `many` is not a whole number
+        11:16 services.web.mem_limit: `big` is not a size: write a number and one of b, k, m, g, t, p, such as `64m`
+        12:24 services.web.stop_grace_period: this must be a duration such as `30s`, not an integer
+        13:23 services.web.depends_on.db: this must be a mapping, not a text
+        14:15 services.web.networks: this must be a list or a mapping, not a text
+        17:9 services.list: this must be a mapping, not a list
+        18:10 volumes: this must be a mapping, not a list
+        ");
+        insta::assert_snapshot!(check("- a"), @"1:1 : this must be a mapping, not a list");
+    }
+
+    #[test]
+    fn scalars_take_the_type_of_their_attribute() {
+        insta::assert_snapshot!(attribute("tty: 'yes', init: 'TRUE', cpus: '0.5', scale: '3', mem_limit: 1.5g, shm_size: 64"), @"
+        tty: true, init: true, cpus: 0.5f, scale: 3, mem_limit: 1610612736, shm_size: 64
+        warning 1:23 tty: `yes` is a boolean in YAML 1.1 only
+        ");
+        insta::assert_snapshot!(attribute("stop_grace_period: 1m30s, pids_limit: -1, expose: [80, '90-91'], group_add: [5, wheel]"), @r#"stop_grace_period: 90000000000, pids_limit: -1, expose: ["80", "90-91"], group_add: ["5", "wheel"]"#);
+        insta::assert_snapshot!(attribute("oom_score_adj: 2000, cpu_percent: x, scale: 1.5, mem_limit: -1"), @"
+        1:33 oom_score_adj: 2000 is not between -1000 and 1000
+        1:52 cpu_percent: `x` is not a number
+        1:62 scale: `1.5` is not a whole number
+        ");
+    }
+
+    #[test]
+    fn null_is_left_for_the_whole_to_judge() {
+        insta::assert_snapshot!(check("services: { s: { image: ~, ports: ~, command: ~ } }\nnetworks: { n: }"), @"{services: {s: {image: ~, ports: ~, command: ~}}, networks: {n: ~}}");
+    }
+}

@@ -1,0 +1,256 @@
+//! Short forms, made long.
+
+use crate::check::{Check, CheckMistake, mount, port};
+use crate::schema::shape::{INTEGER, Shape, Short};
+use crate::tree::mapping::Mapping;
+use crate::tree::node::{Node, Value};
+use crate::tree::path::Path;
+
+impl Check<'_> {
+    /// Makes `node` long if it is short, then checks it against `long`.
+    pub(super) fn short(&mut self, node: &mut Node, form: Short, long: &'static Shape, path: &Path<'_>) {
+        match form {
+            Short::Build => wrap(node, "context"),
+            Short::Extends => wrap(node, "service"),
+            Short::FileMount => wrap(node, "source"),
+            Short::Include => wrap(node, "path"),
+            Short::DependsOn | Short::Names => return self.names(node, form, long, path),
+            Short::EnvFile => env_file(node),
+            Short::External => return self.external_value(node, long, path),
+            Short::Gpus => {
+                if node.as_text() == Some("all") {
+                    let all = Node::fields([("count", Value::Int(-1))], node.span);
+                    node.value = Value::List(vec![all]);
+                }
+            }
+            Short::Ports => return self.ports(node, long, path),
+            Short::Mount => return self.mount(node, long, path),
+            Short::Device => self.device(node, path),
+            Short::Ulimit => {
+                if node.as_map().is_none() {
+                    return self.value(node, &INTEGER, path);
+                }
+            }
+            Short::Ssh => self.ssh(node, path),
+            Short::FlagText => {
+                if let Value::Bool(flag) = node.value {
+                    node.value = Value::Text(flag.to_string());
+                }
+            }
+            Short::Count => {
+                if node.as_text().is_some_and(|text| text.eq_ignore_ascii_case("all")) {
+                    node.value = Value::Int(-1);
+                }
+            }
+        }
+        self.value(node, long, path);
+    }
+
+    /// Makes a list of names a mapping.
+    fn names(&mut self, node: &mut Node, form: Short, long: &'static Shape, path: &Path<'_>) {
+        if let Value::List(items) = &mut node.value {
+            let items = std::mem::take(items);
+            let mut map = Mapping::default();
+            for (index, mut item) in items.into_iter().enumerate() {
+                let span = item.span;
+                let Some(name) = item.as_text() else {
+                    self.value(&mut item, &Shape::Text, &path.index(index));
+                    continue;
+                };
+                let value = match form {
+                    Short::DependsOn => Node::fields(
+                        [
+                            ("condition", Value::Text("service_started".to_owned())),
+                            ("required", Value::Bool(true)),
+                        ],
+                        span,
+                    ),
+                    _ => Node::new(Value::Null, span),
+                };
+                map.insert(name, span, value);
+            }
+            node.value = Value::Map(Box::new(map));
+        }
+        if node.as_map().is_none() {
+            self.wrong(node, path, "a list or a mapping");
+            return;
+        }
+        self.value(node, long, path);
+    }
+
+    /// Checks what `external` says; [`Check::external`] takes the name out of the long form afterwards.
+    fn external_value(&mut self, node: &mut Node, flag: &'static Shape, path: &Path<'_>) {
+        let Some(map) = node.as_map_mut() else { return self.value(node, flag, path) };
+        for (key, value) in map.iter_mut() {
+            if key == "name" {
+                self.value(value, &Shape::Text, &path.key(key));
+            } else if !key.starts_with("x-") {
+                self.report.mistake(value.span, path.key(key), CheckMistake::Unknown(key.to_owned()));
+            }
+        }
+    }
+
+    /// Makes `external: {name: NAME}` what it means: `external: true` and `name: NAME`.
+    pub(super) fn external(&mut self, resource: &mut Mapping, path: &Path<'_>) {
+        let Some(external) = resource.get_mut("external") else { return };
+        let span = external.span;
+        let value = std::mem::replace(&mut external.value, Value::Bool(true));
+        let Value::Map(mut long) = value else { return };
+        let Some(name) = long.remove("name") else { return };
+        let here = path.key("external");
+        self.report
+            .warning(span, &here, "`external.name` is out of use")
+            .hint("write `external: true` and `name` beside it");
+        match resource.get("name") {
+            Some(other) if *other != name.node => {
+                let other = other.span;
+                self.report.mistake(span, &here, CheckMistake::TwoNames).related(other, "the other name");
+            }
+            Some(_) => {}
+            None => resource.insert("name", name.key, name.node),
+        }
+    }
+
+    fn ports(&mut self, node: &mut Node, long: &'static Shape, path: &Path<'_>) {
+        let Value::List(items) = &mut node.value else {
+            self.wrong(node, path, "a list").hint("write each port on a line of its own, after `- `");
+            return;
+        };
+        let mut ports = Vec::with_capacity(items.len());
+        for (index, mut item) in std::mem::take(items).into_iter().enumerate() {
+            let here = path.index(index);
+            let text = match &item.value {
+                Value::Int(number) => number.to_string(),
+                Value::Text(text) => text.clone(),
+                Value::Map(_) | Value::Null | Value::Bad => {
+                    ports.push(item);
+                    continue;
+                }
+                Value::Bool(_) | Value::Float(_) | Value::List(_) => {
+                    self.wrong(&mut item, &here, "a port, a text such as `8080:80`, or a mapping");
+                    ports.push(item);
+                    continue;
+                }
+            };
+            match port::parse(&text) {
+                Ok(found) => ports.extend(found.into_iter().map(|port| port.into_node(item.span))),
+                Err(_) if self.raw => ports.push(item),
+                Err(mistake) => {
+                    let hint = mistake.hint();
+                    self.refuse(&mut item, &here, mistake).hint = hint;
+                    ports.push(item);
+                }
+            }
+        }
+        node.value = Value::List(ports);
+        if self.raw {
+            return;
+        }
+        self.value(node, long, path);
+    }
+
+    fn mount(&mut self, node: &mut Node, long: &'static Shape, path: &Path<'_>) {
+        let Some(text) = node.as_text() else { return self.value(node, long, path) };
+        if self.raw && text.contains('$') {
+            return;
+        }
+        match mount::parse(text) {
+            Ok(mount) => *node = Node { past: node.past.take(), ..mount.into_node(node.span) },
+            Err(mistake) => {
+                let hint = mistake.hint();
+                self.refuse(node, path, mistake).hint = hint;
+            }
+        }
+    }
+
+    fn device(&mut self, node: &mut Node, path: &Path<'_>) {
+        let Some(text) = node.as_text() else { return };
+        if self.raw && text.contains('$') {
+            return;
+        }
+        let parts: Vec<&str> = text.split(':').collect();
+        let (source, target, permissions) = match parts[..] {
+            [source] => (source, source, "rwm"),
+            [source, target] => (source, target, "rwm"),
+            [source, target, permissions] => (source, target, permissions),
+            _ => {
+                let mistake = CheckMistake::BadDevice(text.to_owned());
+                self.refuse(node, path, mistake).hint("write it as a mapping");
+                return;
+            }
+        };
+        let text = |text: &str| Value::Text(text.to_owned());
+        let target = if target.is_empty() { source } else { target };
+        let fields = [("source", text(source)), ("target", text(target)), ("permissions", text(permissions))];
+        *node = Node::fields(fields, node.span);
+    }
+
+    fn ssh(&mut self, node: &mut Node, path: &Path<'_>) {
+        let Value::List(items) = &mut node.value else { return };
+        let mut map = Mapping::default();
+        for (index, mut item) in std::mem::take(items).into_iter().enumerate() {
+            let here = path.index(index);
+            match item.as_text() {
+                Some(text) => match text.split_once('=') {
+                    Some((id, file)) => map.insert(id, item.span, Node::text(file, item.span)),
+                    None if text == "default" => {
+                        map.insert(text, item.span, Node::new(Value::Null, item.span));
+                    }
+                    None => {
+                        let mistake = CheckMistake::NotASshKey(text.to_owned());
+                        self.report.mistake(item.span, &here, mistake);
+                    }
+                },
+                None => drop(self.wrong(&mut item, &here, "a text such as `id=path`")),
+            }
+        }
+        node.value = Value::Map(Box::new(map));
+    }
+}
+
+/// Makes a text the value under `key` of a mapping.
+fn wrap(node: &mut Node, key: &str) {
+    if node.as_text().is_some() {
+        let mut map = Mapping::default();
+        let tag = node.tag;
+        let text = Node { past: node.past.take(), ..Node::new(node.value.clone(), node.span) };
+        map.insert(key, node.span, text);
+        *node = Node { tag, ..Node::map(map, node.span) };
+    }
+}
+
+fn env_file(node: &mut Node) {
+    if node.as_text().is_some() {
+        let (span, tag) = (node.span, node.tag);
+        wrap(node, "path");
+        let item = Node { tag: crate::tree::node::Tag::None, ..node.clone() };
+        *node = Node { tag, ..Node::new(Value::List(vec![item]), span) };
+    }
+    for item in node.as_list_mut().into_iter().flatten() {
+        wrap(item, "path");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::tests::attribute;
+    use crate::testing::checked;
+
+    #[test]
+    fn short_forms_become_long_ones() {
+        insta::assert_snapshot!(attribute("build: ., extends: base, secrets: [s], gpus: all"), @r#"build: {context: "."}, extends: {service: "base"}, secrets: [{source: "s"}], gpus: [{count: -1}]"#);
+        insta::assert_snapshot!(attribute("depends_on: [db], networks: [front], models: [llm]"), @r#"depends_on: {db: {condition: "service_started", required: true}}, networks: {front: ~}, models: {llm: ~"#);
+        insta::assert_snapshot!(attribute("env_file: .env, label_file: l, dns: 1.1.1.1, tmpfs: /t"), @r#"env_file: [{path: ".env"}], label_file: ["l"], dns: ["1.1.1.1"], tmpfs: ["/t"]"#);
+        insta::assert_snapshot!(attribute("env_file: [a, { path: b, required: false }]"), @r#"env_file: [{path: "a"}, {path: "b", required: false}]"#);
+        insta::assert_snapshot!(attribute("devices: [/dev/a, '/dev/a:/dev/b', 'a:b:r', 'a:b:c:d']"), @"1:62 devices[3]: a device is `source:target:permissions`, and `a:b:c:d` has more parts");
+        insta::assert_snapshot!(attribute("ulimits: { nproc: 5, nofile: { soft: 1, hard: '2' } }"), @"ulimits: {nproc: 5, nofile: {soft: 1, hard: 2");
+        insta::assert_snapshot!(attribute("build: { ssh: [default, a=b], provenance: true, args: [X] }"), @r#"build: {ssh: {default: ~, a: "b"}, provenance: "true", args: {X: ~"#);
+        insta::assert_snapshot!(attribute("healthcheck: { test: curl x, interval: 1.5s }"), @r#"healthcheck: {test: ["CMD-SHELL", "curl x"], interval: 1500000000"#);
+    }
+
+    #[test]
+    fn an_external_name_becomes_the_name() {
+        insta::assert_snapshot!(checked("volumes: { a: { external: { name: b } }, c: { external: true } }"), @r#"{volumes: {a: {external: true, name: "b"}, c: {external: true}}}"#);
+        insta::assert_snapshot!(checked("volumes: { a: { name: x, external: { name: b } } }"), @"1:36 volumes.a.external: `name` and `external.name` say different things (the other name: line 1)");
+    }
+}

@@ -1,0 +1,79 @@
+//! Variables, where each comes from, and what it hides.
+
+use std::collections::BTreeMap;
+
+use crate::tree::span::Span;
+
+/// The variables that a model is read under.
+///
+/// Who comes first wins: the environment of the caller, then the env files in their order. What comes later under the
+/// same name is remembered as shadowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Environment {
+    variables: BTreeMap<String, Variable>,
+}
+
+/// A variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) value: String,
+    /// The line of an env file; `None` for the caller's environment.
+    pub(crate) span: Option<Span>,
+    /// Values that lost against this one.
+    pub(crate) shadowed: Vec<(Span, String)>,
+}
+
+impl Environment {
+    /// Makes the environment that the caller has.
+    pub(crate) fn of_caller(variables: &BTreeMap<String, String>) -> Self {
+        let variable = |value: &String| Variable { value: value.clone(), span: None, shadowed: Vec::new() };
+        Self { variables: variables.iter().map(|(name, value)| (name.clone(), variable(value))).collect() }
+    }
+
+    /// Returns the value of `name`.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(|variable| variable.value.as_str())
+    }
+
+    /// Returns the variable `name`.
+    pub(crate) fn variable(&self, name: &str) -> Option<&Variable> {
+        self.variables.get(name)
+    }
+
+    /// Gives `name` a value, whatever it had.
+    pub(crate) fn set(&mut self, name: &str, value: String) {
+        let variable = Variable { value, span: None, shadowed: Vec::new() };
+        self.variables.insert(name.to_owned(), variable);
+    }
+
+    /// Gives those names of `later` a value that have none.
+    pub(crate) fn add(&mut self, later: Self) {
+        for (name, variable) in later.variables {
+            match self.variables.get_mut(&name) {
+                None => {
+                    self.variables.insert(name, variable);
+                }
+                Some(winner) => {
+                    winner.shadowed.extend(variable.span.map(|span| (span, variable.value)));
+                    winner.shadowed.extend(variable.shadowed);
+                }
+            }
+        }
+    }
+
+    /// Gives `name` the value that stands at `span`, in place of an earlier one of the same file or of a file before.
+    pub(crate) fn assign(&mut self, name: &str, value: String, span: Span) {
+        let earlier = self.variables.remove(name);
+        let mut shadowed = Vec::new();
+        if let Some(earlier) = earlier {
+            shadowed.extend(earlier.span.map(|span| (span, earlier.value)));
+            shadowed.extend(earlier.shadowed);
+        }
+        self.variables.insert(name.to_owned(), Variable { value, span: Some(span), shadowed });
+    }
+
+    /// Returns names and values, sorted.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, variable)| (name.as_str(), variable.value.as_str()))
+    }
+}
