@@ -61,7 +61,7 @@ impl Assembler {
         for (architecture, entry) in entries {
             next = program.branch(JUMP_EQUAL, architecture, entry, next);
         }
-        program.fall_through(next);
+        // What was written last is the last branch, or the end of a process if there is no section at all.
         program.push(LOAD, ARCHITECTURE);
         program.reversed.reverse();
         program.reversed

@@ -365,6 +365,26 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_applies_when_all_that_it_wants_holds_and_nothing_that_it_excludes() {
+        let machine = Machine::from_uname("x86_64", "5.15").expect("both are understood");
+        let capabilities = BTreeSet::from(["BPF".parse().expect("a capability")]);
+        let cases = [
+            ("allow", true),
+            ("allow if capability BPF CHOWN", true),
+            ("allow if capability CHOWN", false),
+            ("allow unless capability BPF CHOWN", false),
+            ("allow unless capability CHOWN unless machine aarch64", true),
+            ("allow unless capability CHOWN unless machine aarch64 x86_64", false),
+            ("allow if machine x86_64 if kernel 5.15", true),
+            ("allow if machine x86_64 if kernel 5.16", false),
+        ];
+        for (text, applies) in cases {
+            let profile: Profile = text.parse().expect("a profile");
+            assert_eq!(profile.rules[0].applies(&capabilities, &machine), applies, "{text}");
+        }
+    }
+
+    #[test]
     fn a_mistake_is_told_with_its_line() {
         let cases = [
             ("permit", "action"),

@@ -91,6 +91,16 @@ mod tests {
     }
 
     #[test]
+    fn architectures_are_told_by_elfs_machine_number_and_two_bits() {
+        let (little_endian, wide) = (1 << 30, 1 << 31);
+        for (abi, machine) in
+            [(Abi::X86_64, 62 | wide), (Abi::I386, 3), (Abi::Aarch64, 183 | wide), (Abi::Arm, 40)]
+        {
+            assert_eq!(abi.audit(), machine | little_endian, "{abi:?}");
+        }
+    }
+
+    #[test]
     fn known_calls_have_their_numbers() {
         for (abi, execve, openat2, last) in [
             (Abi::X86_64, 59, 437, 471),

@@ -125,9 +125,10 @@ fn sockets_of_the_hypervisor_and_of_the_kernels_cryptography_are_refused_in_ever
 
 #[test]
 fn threads_may_be_cloned_and_namespaces_may_not() {
-    for (flags, expected) in
-        [(0x003d_0f00, ALLOWED), (0x1000_0000, EPERM), (0x0002_0000, EPERM), (17, ALLOWED)]
-    {
+    let new_namespaces =
+        [0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
+    let refused = new_namespaces.map(|flags| (flags | 17, EPERM));
+    for (flags, expected) in [(0x003d_0f00, ALLOWED), (17, ALLOWED)].into_iter().chain(refused) {
         assert_eq!(verdict(Abi::X86_64, "clone", &[flags]), expected, "{flags:#x}");
         assert_eq!(verdict(Abi::I386, "clone", &[flags]), expected, "{flags:#x}");
     }
@@ -145,6 +146,18 @@ fn calls_that_nobody_knows_are_missing_and_architectures_that_nobody_knows_are_d
     }
     assert_eq!(judge(400, x86_64), EPERM, "a hole in the table");
     assert_eq!(judge(0, Abi::Aarch64.audit()), KILLED);
+}
+
+#[test]
+fn an_architecture_of_which_no_rule_speaks_has_its_own_verdict() {
+    let text = "default errno 1\nunknown errno 1\nallow\n  set_tls\n";
+    let profile: Profile = text.parse().expect("a profile");
+    let program = compile(&profile, &BTreeSet::new(), &AARCH64).expect("it is short");
+    let judge = |abi: Abi| {
+        let number = Abi::Arm.numbers()["set_tls"];
+        run(&program, &Data { number, architecture: abi.audit(), arguments: [0; 6] })
+    };
+    assert_eq!((judge(Abi::Arm), judge(Abi::Aarch64)), (ALLOWED, EPERM));
 }
 
 #[test]
