@@ -1,2 +1,38 @@
-//! Bridges, veths, addresses, routes, published ports.
+//! Networks for containers: bridges, instances on them, ports of the host that lead to containers.
+//!
+//! ```text
+//! firewall ── conntrack        who may talk to whom, which ports are published; UDP flows that would go on wrongly
+//! instance ── veth, readiness, resolver     a namespace with interfaces, and where it asks for names
+//! bridge                       a network
+//! port, host                   ports that are kept for us, and what the machine has already
+//!    │
+//! link, address, sysctl, namespace          the kernel's objects, one each
+//! nftables                     tables of the packet filter, as values and as messages
+//! netlink, attribute           many messages in one send, and the answers
+//! ```
+//!
+//! Invariants:
+//!
+//! - Plain functions that block: the kernel answers at once. None of them remembers anything.
+//! - Every function ends in its state, whatever part of it was there before, and works on the network namespace of the
+//!   thread that calls it. No thread of the caller's ever changes its namespace.
+//! - No program is started; whatever is to be done, is said to the kernel.
+//! - Nothing here chooses a name or an address, and nothing knows of Compose.
 #![forbid(unsafe_code)]
+
+mod address;
+mod attribute;
+pub mod bridge;
+pub mod conntrack;
+pub mod firewall;
+pub mod host;
+pub mod instance;
+pub mod link;
+pub mod namespace;
+pub mod netlink;
+pub mod nftables;
+pub mod port;
+pub mod readiness;
+pub mod resolver;
+pub mod sysctl;
+mod veth;

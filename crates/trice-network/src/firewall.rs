@@ -1,0 +1,78 @@
+//! The packet filter of a project: one table, replaced whole.
+//!
+//! ```text
+//! FirewallSpec ──rules──► Table ──one transaction──► kernel ──► route_localnet, ip_forward ──► stale UDP flows forgotten
+//! ```
+//!
+//! The settings that let packets through come after the rules that keep the wrong ones out, never before.
+
+pub(crate) mod rules;
+
+use trice_model::network::{FirewallPort, FirewallSpec};
+use trice_model::port::Protocol;
+
+use crate::conntrack::{ConntrackError, forget_stale_flows};
+use crate::nftables::{self, NftablesError, TableOwner};
+use crate::sysctl::{self, SysctlError};
+
+/// Why the packet filter is not as it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum FirewallError {
+    /// A published port has an IPv6 address on one of its sides.
+    #[error("publish port {port}/{protocol}: IPv6 addresses cannot be published yet")]
+    Ipv6 {
+        /// The host's port.
+        port: u16,
+        /// The protocol.
+        protocol: Protocol,
+    },
+    /// The kernel did not take the table.
+    #[error(transparent)]
+    Nftables(#[from] NftablesError),
+    /// The kernel did not take a setting.
+    #[error("let packets through to containers")]
+    Setting(#[from] SysctlError),
+    /// Connections that go to the wrong place were not forgotten.
+    #[error(transparent)]
+    Conntrack(#[from] ConntrackError),
+}
+
+/// Makes the packet filter as `spec` says, in the place of what its table was.
+///
+/// Connections go on, apart from UDP flows to containers that no longer answer for their port.
+///
+/// # Errors
+/// [`FirewallError`]. If it is that of the table, the table is as it was.
+pub fn apply_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<(), FirewallError> {
+    nftables::replace(owner, &rules::table(spec)?)?;
+    for bridge in &spec.bridges {
+        // The bridge of a network that is about to be made or removed need not be there.
+        let name = format!("net/ipv4/conf/{}/route_localnet", bridge.link);
+        if sysctl::exists(&name) {
+            sysctl::set(&name, "1")?;
+        }
+    }
+    if spec.bridges.iter().any(|bridge| !bridge.internal) {
+        sysctl::set("net.ipv4.ip_forward", "1")?;
+    }
+    Ok(forget_stale_flows(&spec.published)?)
+}
+
+/// Removes the packet filter that `spec` describes. That there is none does not hinder.
+///
+/// # Errors
+/// [`FirewallError`].
+pub fn remove_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<(), FirewallError> {
+    nftables::remove(owner, rules::FAMILY, &spec.table)?;
+    let without_backends = |port: &FirewallPort| FirewallPort { backends: Vec::new(), ..port.clone() };
+    let ports: Vec<FirewallPort> = spec.published.iter().map(without_backends).collect();
+    Ok(forget_stale_flows(&ports)?)
+}
+
+/// Tells whether there is a packet filter of this name.
+///
+/// # Errors
+/// [`FirewallError::Nftables`].
+pub fn observe_firewall(table: &str) -> Result<bool, FirewallError> {
+    Ok(nftables::exists(rules::FAMILY, table)?)
+}

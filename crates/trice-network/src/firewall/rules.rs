@@ -1,0 +1,518 @@
+//! The packet filter of a project as values: the same rules for all projects, and sets with what is theirs.
+//!
+//! ```text
+//!                      guard ─► connections ─► prerouting ─► routing ─► forward ─► postrouting ─► container
+//! from outside ───────────┘    looked up    (ports are                 │
+//!                                           published here)            └► input ─► host
+//! from the host ─────────────────────────────► output ─────────────────────────► postrouting ─► container
+//! ```
+//!
+//! Every table only drops: an accept ends a chain of its own table alone, so that tables of several projects, and
+//! those of other programs, live side by side without a lock.
+//!
+//! Source: `nft(8)`; Linux `Documentation/networking/ip-sysctl.rst`, "route_localnet".
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use ipnet::Ipv4Net;
+use trice_model::network::{FirewallBridge, FirewallPort, FirewallSpec};
+use trice_model::port::Protocol;
+
+use crate::firewall::FirewallError;
+use crate::nftables::rule::{Field, Rejection, Rule, State, Statement, Verdict};
+use crate::nftables::set::{Data, Element, Set, Target};
+use crate::nftables::table::{Chain, Family, Hook, Kind, Point, Priority, Table};
+use crate::nftables::value::{Type, Value};
+
+/// The family of the tables.
+pub(crate) const FAMILY: Family = Family::Inet;
+
+/// The project's bridges.
+const BRIDGES: &str = "bridges";
+/// Those without a way out.
+const INTERNAL: &str = "internal";
+/// The addresses on the bridges.
+const SUBNETS: &str = "subnets";
+/// Bridges on which containers may talk to each other, twice: where a packet came from and where it goes.
+const TALK: &str = "talk";
+/// Ports of all addresses of the host, with one container each.
+const PUBLISHED: &str = "published";
+/// Ports of one address.
+const PUBLISHED_AT: &str = "published-at";
+/// Ports of all addresses, with several containers each.
+const SPREAD: &str = "spread";
+/// Ports of one address, with several containers each.
+const SPREAD_AT: &str = "spread-at";
+/// Ports of all addresses, with no container.
+const REFUSED: &str = "refused";
+/// Ports of one address, with no container.
+const REFUSED_AT: &str = "refused-at";
+
+/// The chain in which published ports lead to containers.
+const PUBLISH: &str = "publish";
+
+const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+
+const IN: &[Field] = &[Field::InputInterface];
+const OUT: &[Field] = &[Field::OutputInterface];
+const THROUGH: &[Field] = &[Field::InputInterface, Field::OutputInterface];
+const FROM: &[Field] = &[Field::Source];
+const TO: &[Field] = &[Field::Destination];
+const PORT: &[Field] = &[Field::Protocol, Field::DestinationPort];
+const PORT_AT: &[Field] = &[Field::Destination, Field::Protocol, Field::DestinationPort];
+
+const PORT_TYPES: &[Type] = &[Type::Protocol, Type::Port];
+const PORT_AT_TYPES: &[Type] = &[Type::Ipv4, Type::Protocol, Type::Port];
+const BACKEND_TYPES: &[Type] = &[Type::Ipv4, Type::Port];
+
+/// Returns the table that makes what `spec` says true.
+///
+/// # Errors
+/// [`FirewallError::Ipv6`]: a port of an IPv6 address, or a container's, cannot be published this way yet.
+pub(crate) fn table(spec: &FirewallSpec) -> Result<Table, FirewallError> {
+    let ports = spec.published.iter().map(PublishedIpv4::of).collect::<Result<Vec<_>, _>>()?;
+    let spread: Vec<&PublishedIpv4> = ports.iter().filter(|port| port.backends.len() > 1).collect();
+    let mut table = Table { family: FAMILY, name: spec.table.clone(), sets: Vec::new(), chains: Vec::new() };
+    table.sets.extend(bridge_sets(&spec.bridges));
+    table.sets.extend(port_sets(&ports));
+    table.sets.extend(spread.iter().map(|port| backend_map(port)));
+    table.chains.extend([guard(), prerouting(), output(), publish()]);
+    table.chains.extend(spread.iter().map(|port| turns(port)));
+    table.chains.extend([forward(), input(), postrouting()]);
+    Ok(table)
+}
+
+/// A published port, all of whose addresses are IPv4.
+struct PublishedIpv4 {
+    host_ip: Option<Ipv4Addr>,
+    protocol: Protocol,
+    host_port: u16,
+    backends: Vec<SocketAddrV4>,
+}
+
+impl PublishedIpv4 {
+    fn of(port: &FirewallPort) -> Result<Self, FirewallError> {
+        let fail = || FirewallError::Ipv6 { port: port.host_port, protocol: port.protocol };
+        let host_ip = match port.host_ip {
+            None => None,
+            Some(IpAddr::V4(ip)) if ip.is_unspecified() => None,
+            Some(IpAddr::V4(ip)) => Some(ip),
+            Some(IpAddr::V6(_)) => return Err(fail()),
+        };
+        let ipv4 = |backend: &SocketAddr| match backend {
+            SocketAddr::V4(backend) => Ok(*backend),
+            SocketAddr::V6(_) => Err(fail()),
+        };
+        let backends = port.backends.iter().map(ipv4).collect::<Result<_, _>>()?;
+        Ok(Self { host_ip, protocol: port.protocol, host_port: port.host_port, backends })
+    }
+
+    /// Returns the port as the key of a set or map.
+    fn key(&self) -> Vec<Value> {
+        let address = self.host_ip.map(Value::Ipv4);
+        let port = [Value::Protocol(self.protocol), Value::Port(self.host_port)];
+        address.into_iter().chain(port).collect()
+    }
+
+    /// Returns the name of the chain and the map of a port with several containers.
+    fn name(&self) -> String {
+        let port = format!("{SPREAD}-{}-{}", self.protocol, self.host_port);
+        self.host_ip.map_or(port.clone(), |ip| format!("{port}-at-{ip}"))
+    }
+}
+
+fn bridge_sets(bridges: &[FirewallBridge]) -> [Set; 4] {
+    let interface = |bridge: &FirewallBridge| Value::Interface(bridge.link.to_string());
+    let once = |bridge| Element::member(vec![interface(bridge)]);
+    let twice = |bridge| Element::member(vec![interface(bridge), interface(bridge)]);
+    // Networks that touch or overlap become one: the kernel would refuse an interval inside another.
+    let subnets = Ipv4Net::aggregate(&bridges.iter().map(|bridge| bridge.subnet).collect());
+    let subnet = |net: &Ipv4Net| Element::member(vec![Value::Network(*net)]);
+    let mut sets = [
+        set(BRIDGES, &[Type::Interface], bridges.iter().map(once).collect()),
+        set(
+            INTERNAL,
+            &[Type::Interface],
+            bridges.iter().filter(|bridge| bridge.internal).map(once).collect(),
+        ),
+        set(SUBNETS, &[Type::Ipv4], subnets.iter().map(subnet).collect()),
+        set(
+            TALK,
+            &[Type::Interface, Type::Interface],
+            bridges.iter().filter(|bridge| bridge.icc).map(twice).collect(),
+        ),
+    ];
+    sets[2].interval = true;
+    sets
+}
+
+fn port_sets(ports: &[PublishedIpv4]) -> [Set; 6] {
+    let some = |at: bool, fits: fn(usize) -> bool, target: fn(&PublishedIpv4) -> Target| {
+        let fits = |port: &&PublishedIpv4| port.host_ip.is_some() == at && fits(port.backends.len());
+        let element = |port: &PublishedIpv4| Element { key: port.key(), target: target(port) };
+        ports.iter().filter(fits).map(element).collect::<Vec<_>>()
+    };
+    let only = |port: &PublishedIpv4| Target::Values(backend(port.backends[0]));
+    let turns = |port: &PublishedIpv4| Target::Verdict(Verdict::Goto(port.name()));
+    let nothing = |_: &PublishedIpv4| Target::Nothing;
+    let (none, one, several) = (|n| n == 0, |n| n == 1, |n| n > 1);
+    [
+        map(PUBLISHED_AT, PORT_AT_TYPES, Data::Values(BACKEND_TYPES), some(true, one, only)),
+        map(PUBLISHED, PORT_TYPES, Data::Values(BACKEND_TYPES), some(false, one, only)),
+        map(SPREAD_AT, PORT_AT_TYPES, Data::Verdicts, some(true, several, turns)),
+        map(SPREAD, PORT_TYPES, Data::Verdicts, some(false, several, turns)),
+        set(REFUSED_AT, PORT_AT_TYPES, some(true, none, nothing)),
+        set(REFUSED, PORT_TYPES, some(false, none, nothing)),
+    ]
+}
+
+fn backend_map(port: &PublishedIpv4) -> Set {
+    let element = |(number, address): (u32, &SocketAddrV4)| Element {
+        key: vec![Value::Mark(number)],
+        target: Target::Values(backend(*address)),
+    };
+    let elements = (0..).zip(&port.backends).map(element).collect();
+    map(&port.name(), &[Type::Mark], Data::Values(BACKEND_TYPES), elements)
+}
+
+fn backend(address: SocketAddrV4) -> Vec<Value> {
+    vec![Value::Ipv4(*address.ip()), Value::Port(address.port())]
+}
+
+/// Keeps out what would reach containers or the host's loopback without having come the right way.
+///
+/// `route_localnet` lets packets for 127.0.0.0/8 in, which a published port of 127.0.0.1 needs. Without the first rule
+/// any neighbour on the network could then reach such ports, and any container all services of the host's loopback.
+fn guard() -> Chain {
+    let not_loopback = || Statement::IsNot(Field::InputInterface, Value::Interface("lo".to_owned()));
+    hooked(
+        "guard",
+        Kind::Filter,
+        Point::Prerouting,
+        Priority::Raw,
+        vec![
+            rule([not_loopback(), Statement::Is(Field::Destination, Value::Network(LOOPBACK)), DROP]),
+            rule([not_loopback(), Statement::NotIn(IN, BRIDGES), Statement::In(TO, SUBNETS), DROP]),
+        ],
+    )
+}
+
+/// What is for a published port of an address of the host goes to a container. Containers of internal networks do not
+/// get out this way either.
+fn prerouting() -> Chain {
+    hooked(
+        "prerouting",
+        Kind::Nat,
+        Point::Prerouting,
+        Priority::Destination,
+        vec![
+            rule([Statement::In(IN, INTERNAL), Statement::Then(Verdict::Return)]),
+            rule([Statement::Ipv4, Statement::ForThisHost, to_publish()]),
+        ],
+    )
+}
+
+/// The same for what the host itself sends to its own addresses, 127.0.0.1 included.
+fn output() -> Chain {
+    let rules = vec![rule([Statement::Ipv4, Statement::ForThisHost, to_publish()])];
+    hooked("output", Kind::Nat, Point::Output, Priority::Destination, rules)
+}
+
+/// One address of the host comes before all of them. A map without the port lets the next rule try.
+fn publish() -> Chain {
+    plain(
+        PUBLISH,
+        vec![
+            rule([Statement::Choose(PORT_AT, SPREAD_AT)]),
+            rule([Statement::Translate(PORT_AT, PUBLISHED_AT)]),
+            rule([Statement::Choose(PORT, SPREAD)]),
+            rule([Statement::Translate(PORT, PUBLISHED)]),
+        ],
+    )
+}
+
+/// Spreads the connections of one port over its containers.
+fn turns(port: &PublishedIpv4) -> Chain {
+    let of = port.backends.len() as u32;
+    plain(&port.name(), vec![rule([Statement::TakeTurns { of, map: port.name() }])])
+}
+
+/// Keeps networks apart. Packets that have nothing to do with our bridges pass at once.
+///
+/// The rule about talking comes before those about internal networks: with `bridge-nf-call-iptables` this chain sees
+/// packets between two containers of one bridge too.
+fn forward() -> Chain {
+    hooked(
+        "forward",
+        Kind::Filter,
+        Point::Forward,
+        Priority::Filter,
+        vec![
+            rule([Statement::NotIn(IN, BRIDGES), Statement::NotIn(OUT, BRIDGES), ACCEPT]),
+            rule([Statement::State(&[State::Invalid]), DROP]),
+            rule([Statement::State(&[State::Established, State::Related]), ACCEPT]),
+            rule([Statement::In(THROUGH, TALK), ACCEPT]),
+            rule([Statement::In(IN, INTERNAL), DROP]),
+            rule([Statement::In(OUT, INTERNAL), DROP]),
+            rule([Statement::Translated, ACCEPT]),
+            rule([Statement::In(OUT, BRIDGES), DROP]),
+        ],
+    )
+}
+
+/// Keeps containers of internal networks from the host's services, and tells callers of a published port that no
+/// container is there: the socket that keeps the port for us would let them wait.
+fn input() -> Chain {
+    let tcp = || Statement::Is(Field::Protocol, Value::Protocol(Protocol::Tcp));
+    let mut rules =
+        vec![rule([Statement::In(IN, INTERNAL), Statement::State(&[State::Invalid, State::New]), DROP])];
+    for (fields, set) in [(PORT_AT, REFUSED_AT), (PORT, REFUSED)] {
+        let refused = || Statement::In(fields, set);
+        rules.push(rule([refused(), tcp(), Statement::Reject(Rejection::Reset)]));
+        rules.push(rule([refused(), Statement::Reject(Rejection::PortUnreachable)]));
+    }
+    hooked("input", Kind::Filter, Point::Input, Priority::Filter, rules)
+}
+
+/// Makes answers come back through the host where they would not by themselves: those to 127.0.0.1, those between a
+/// container and a published port of its own network, and those from outside.
+///
+/// It asks for the sender's network and not for the interface that the packet came in by, because for packets on a
+/// bridge there is none at this point, and the second rule would silently fail.
+fn postrouting() -> Chain {
+    let not_loopback = Statement::IsNot(Field::OutputInterface, Value::Interface("lo".to_owned()));
+    let from_loopback = Statement::Is(Field::Source, Value::Network(LOOPBACK));
+    hooked(
+        "postrouting",
+        Kind::Nat,
+        Point::Postrouting,
+        Priority::Source,
+        vec![
+            rule([Statement::In(OUT, BRIDGES), from_loopback, Statement::Masquerade]),
+            rule([
+                Statement::In(FROM, SUBNETS),
+                Statement::In(OUT, BRIDGES),
+                Statement::Translated,
+                Statement::Masquerade,
+            ]),
+            rule([
+                Statement::In(FROM, SUBNETS),
+                Statement::NotIn(OUT, BRIDGES),
+                not_loopback,
+                Statement::Masquerade,
+            ]),
+        ],
+    )
+}
+
+const ACCEPT: Statement = Statement::Then(Verdict::Accept);
+const DROP: Statement = Statement::Then(Verdict::Drop);
+
+fn to_publish() -> Statement {
+    Statement::Then(Verdict::Jump(PUBLISH.to_owned()))
+}
+
+fn rule(statements: impl Into<Vec<Statement>>) -> Rule {
+    Rule(statements.into())
+}
+
+fn hooked(name: &str, kind: Kind, point: Point, priority: Priority, rules: Vec<Rule>) -> Chain {
+    Chain { name: name.to_owned(), hook: Some(Hook { kind, point, priority }), rules }
+}
+
+fn plain(name: &str, rules: Vec<Rule>) -> Chain {
+    Chain { name: name.to_owned(), hook: None, rules }
+}
+
+fn set(name: &str, key: &'static [Type], elements: Vec<Element>) -> Set {
+    map(name, key, Data::Nothing, elements)
+}
+
+fn map(name: &str, key: &'static [Type], data: Data, elements: Vec<Element>) -> Set {
+    Set { name: name.to_owned(), key, data, interval: false, elements }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::namespace::in_new_namespace;
+    use crate::nftables::{TableOwner, replace};
+
+    fn bridge(link: &str, subnet: &str, internal: bool, icc: bool) -> FirewallBridge {
+        FirewallBridge { link: link.parse().unwrap(), subnet: subnet.parse().unwrap(), internal, icc }
+    }
+
+    fn port(host_ip: Option<&str>, host_port: u16, protocol: Protocol, backends: &[&str]) -> FirewallPort {
+        FirewallPort {
+            host_ip: host_ip.map(|ip| ip.parse().unwrap()),
+            host_port,
+            protocol,
+            backends: backends.iter().map(|backend| backend.parse().unwrap()).collect(),
+        }
+    }
+
+    fn shop() -> Table {
+        let spec = FirewallSpec {
+            table: "trice-4f2a-shop".to_owned(),
+            bridges: vec![
+                bridge("tr4f2afront", "172.18.0.0/24", false, true),
+                bridge("tr4f2aback", "172.19.0.0/24", true, true),
+                bridge("tr4f2aquiet", "172.20.0.0/24", false, false),
+            ],
+            published: vec![
+                port(None, 8080, Protocol::Tcp, &["172.18.0.2:80", "172.18.0.3:80", "172.18.0.4:80"]),
+                port(Some("127.0.0.1"), 5432, Protocol::Tcp, &["172.18.0.5:5432"]),
+                port(Some("0.0.0.0"), 53, Protocol::Udp, &["172.18.0.6:53"]),
+                port(Some("192.0.2.1"), 9090, Protocol::Sctp, &["172.18.0.7:90", "172.18.0.8:90"]),
+                port(None, 9091, Protocol::Tcp, &[]),
+                port(Some("192.0.2.1"), 9092, Protocol::Udp, &[]),
+            ],
+        };
+        table(&spec).unwrap()
+    }
+
+    /// Returns the lines of a listing without blanks; those of sets with their elements in order, as `nft` lists them
+    /// in the order of a hash.
+    fn lines(listing: &str) -> Vec<String> {
+        let joined = listing.replace(",\n", ","); // `nft` wraps long lists
+        let words = |line: &str| {
+            let (text, _) = line.split_once(" # ").unwrap_or((line, "")); // who owns the table
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let ordered = |line: String| match line
+            .strip_prefix("elements = { ")
+            .and_then(|rest| rest.strip_suffix(" }"))
+        {
+            Some(elements) => {
+                let mut elements: Vec<&str> = elements.split(',').map(str::trim).collect();
+                elements.sort_unstable();
+                elements.join(", ")
+            }
+            None => line,
+        };
+        let lines = joined.lines().map(words).map(ordered);
+        lines.filter(|line| !line.is_empty() && line != "flags owner").collect()
+    }
+
+    #[test]
+    fn the_packet_filter_of_a_project_reads_like_this() {
+        insta::assert_snapshot!(shop(), @r#"
+        table inet trice-4f2a-shop {
+            set bridges {
+                type ifname
+                elements = { "tr4f2afront", "tr4f2aback", "tr4f2aquiet" }
+            }
+            set internal {
+                type ifname
+                elements = { "tr4f2aback" }
+            }
+            set subnets {
+                type ipv4_addr
+                flags interval
+                elements = { 172.18.0.0/24, 172.19.0.0/24, 172.20.0.0/24 }
+            }
+            set talk {
+                type ifname . ifname
+                elements = { "tr4f2afront" . "tr4f2afront", "tr4f2aback" . "tr4f2aback" }
+            }
+            map published-at {
+                type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+                elements = { 127.0.0.1 . tcp . 5432 : 172.18.0.5 . 5432 }
+            }
+            map published {
+                type inet_proto . inet_service : ipv4_addr . inet_service
+                elements = { udp . 53 : 172.18.0.6 . 53 }
+            }
+            map spread-at {
+                type ipv4_addr . inet_proto . inet_service : verdict
+                elements = { 192.0.2.1 . sctp . 9090 : goto spread-sctp-9090-at-192.0.2.1 }
+            }
+            map spread {
+                type inet_proto . inet_service : verdict
+                elements = { tcp . 8080 : goto spread-tcp-8080 }
+            }
+            set refused-at {
+                type ipv4_addr . inet_proto . inet_service
+                elements = { 192.0.2.1 . udp . 9092 }
+            }
+            set refused {
+                type inet_proto . inet_service
+                elements = { tcp . 9091 }
+            }
+            map spread-tcp-8080 {
+                type mark : ipv4_addr . inet_service
+                elements = { 0x00000000 : 172.18.0.2 . 80, 0x00000001 : 172.18.0.3 . 80, 0x00000002 : 172.18.0.4 . 80 }
+            }
+            map spread-sctp-9090-at-192.0.2.1 {
+                type mark : ipv4_addr . inet_service
+                elements = { 0x00000000 : 172.18.0.7 . 90, 0x00000001 : 172.18.0.8 . 90 }
+            }
+            chain guard {
+                type filter hook prerouting priority raw; policy accept;
+                iifname != "lo" ip daddr 127.0.0.0/8 drop
+                iifname != "lo" iifname != @bridges ip daddr @subnets drop
+            }
+            chain prerouting {
+                type nat hook prerouting priority dstnat; policy accept;
+                iifname @internal return
+                meta nfproto ipv4 fib daddr type local jump publish
+            }
+            chain output {
+                type nat hook output priority -100; policy accept;
+                meta nfproto ipv4 fib daddr type local jump publish
+            }
+            chain publish {
+                ip daddr . meta l4proto . th dport vmap @spread-at
+                dnat ip to ip daddr . meta l4proto . th dport map @published-at
+                meta l4proto . th dport vmap @spread
+                dnat ip to meta l4proto . th dport map @published
+            }
+            chain spread-tcp-8080 {
+                dnat ip to numgen inc mod 3 map @spread-tcp-8080
+            }
+            chain spread-sctp-9090-at-192.0.2.1 {
+                dnat ip to numgen inc mod 2 map @spread-sctp-9090-at-192.0.2.1
+            }
+            chain forward {
+                type filter hook forward priority filter; policy accept;
+                iifname != @bridges oifname != @bridges accept
+                ct state invalid drop
+                ct state established,related accept
+                iifname . oifname @talk accept
+                iifname @internal drop
+                oifname @internal drop
+                ct status dnat accept
+                oifname @bridges drop
+            }
+            chain input {
+                type filter hook input priority filter; policy accept;
+                iifname @internal ct state invalid,new drop
+                ip daddr . meta l4proto . th dport @refused-at meta l4proto tcp reject with tcp reset
+                ip daddr . meta l4proto . th dport @refused-at reject
+                meta l4proto . th dport @refused meta l4proto tcp reject with tcp reset
+                meta l4proto . th dport @refused reject
+            }
+            chain postrouting {
+                type nat hook postrouting priority srcnat; policy accept;
+                oifname @bridges ip saddr 127.0.0.0/8 masquerade
+                ip saddr @subnets oifname @bridges ct status dnat masquerade
+                ip saddr @subnets oifname != @bridges oifname != "lo" masquerade
+            }
+        }
+        "#);
+    }
+
+    #[test]
+    fn the_kernel_holds_what_the_text_says() {
+        let listed = in_new_namespace(|_| {
+            let mut owner = TableOwner::open().unwrap();
+            replace(&mut owner, &shop()).expect("this test takes root");
+            let list = ["list", "table", "inet", "trice-4f2a-shop"];
+            Command::new("nft").args(list).output().expect("this test asks `nft` (Debian: nftables)").stdout
+        });
+        let listed = String::from_utf8(listed.expect("this test takes root")).unwrap();
+        assert_eq!(lines(&listed).join("\n"), lines(&shop().to_string()).join("\n"));
+    }
+}

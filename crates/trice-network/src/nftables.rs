@@ -1,0 +1,191 @@
+//! Tables of the packet filter: as values that print as `nft list` prints them, and as messages to the kernel.
+//!
+//! ```text
+//! table ── set ── element            values, made by whoever has rules to give
+//!    └──── chain ── rule
+//! message ── expression              the same as bytes, in one transaction
+//! ```
+//!
+//! There is no crate for this that needs neither the `nft` program nor a C library, and the part of nf_tables that
+//! trice uses is small.
+
+pub(crate) mod expression;
+pub(crate) mod message;
+pub(crate) mod rule;
+pub(crate) mod set;
+pub(crate) mod table;
+pub(crate) mod value;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use crate::netlink::{Netlink, NetlinkError, NetlinkFamily};
+use message::{Ownership, Subject, Transaction, get_table};
+use table::{Family, Table};
+
+/// Why a table of the packet filter is not as it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum NftablesError {
+    /// The kernel was built or loaded without nf_tables.
+    #[error(
+        "this kernel has no nf_tables (CONFIG_NF_TABLES): ports cannot be published nor networks kept apart"
+    )]
+    Unsupported(#[source] NetlinkError),
+    /// The kernel lacks what a rule needs.
+    #[error("this kernel lacks a part of nf_tables that {subject} needs")]
+    Incomplete {
+        /// The rule, chain or set.
+        subject: String,
+        /// What the kernel said.
+        #[source]
+        source: NetlinkError,
+    },
+    /// The right is missing, or another process holds the table.
+    #[error("no right to change table `{table}`: that takes root, and no other engine that holds it")]
+    Denied {
+        /// Its name.
+        table: String,
+        /// What the kernel said.
+        #[source]
+        source: NetlinkError,
+    },
+    /// The kernel refused a message.
+    #[error("write {subject} of table `{table}`")]
+    Refused {
+        /// The table's name.
+        table: String,
+        /// The rule, chain or set.
+        subject: String,
+        /// What the kernel said.
+        #[source]
+        source: NetlinkError,
+    },
+    /// The kernel was not reached.
+    #[error("reach table `{table}`")]
+    Unreached {
+        /// The table's name.
+        table: String,
+        /// What the kernel said.
+        #[source]
+        source: NetlinkError,
+    },
+}
+
+/// A socket that owns the tables which are made through it.
+///
+/// As long as it is open, by whichever process, nobody else can change or flush them (Linux 6.9 and later). Once it is
+/// closed they stay, and the next owner that replaces or removes them takes them over.
+#[derive(Debug)]
+pub struct TableOwner(Netlink);
+
+impl TableOwner {
+    /// Opens a socket for tables of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// [`NftablesError::Unsupported`].
+    pub fn open() -> Result<Self, NftablesError> {
+        Netlink::open(NetlinkFamily::Netfilter).map(Self).map_err(NftablesError::Unsupported)
+    }
+}
+
+impl From<OwnedFd> for TableOwner {
+    /// Goes on with the socket of an owner that was kept by another process.
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket.into())
+    }
+}
+
+impl From<TableOwner> for OwnedFd {
+    fn from(owner: TableOwner) -> Self {
+        owner.0.into()
+    }
+}
+
+impl AsFd for TableOwner {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Puts `table` in the place of the one that has its name, in one transaction.
+///
+/// The table is owned and persistent where the kernel has that, and shared elsewhere: a table that is owned and not
+/// persistent would vanish with a crash, and with it what guards the host. One that nobody owns any more is taken over
+/// by asking for the same ownership; one that is shared refuses that, and is simply deleted.
+pub(crate) fn replace(owner: &mut TableOwner, table: &Table) -> Result<(), NftablesError> {
+    use Ownership::{OwnedAndPersistent, Shared};
+    perform_first_that_fits(
+        &mut owner.0,
+        &table.name,
+        &[(OwnedAndPersistent, OwnedAndPersistent), (Shared, OwnedAndPersistent), (Shared, Shared)],
+        |found, wanted| Transaction::replace(table, found, wanted),
+    )
+}
+
+/// Deletes the table of this name. That there is none does not hinder.
+pub(crate) fn remove(owner: &mut TableOwner, family: Family, name: &str) -> Result<(), NftablesError> {
+    perform_first_that_fits(
+        &mut owner.0,
+        name,
+        &[(Ownership::OwnedAndPersistent, Ownership::Shared), (Ownership::Shared, Ownership::Shared)],
+        |found, _| Transaction::remove(family, name, found),
+    )
+}
+
+/// Returns whether there is a table of this name.
+pub(crate) fn exists(family: Family, name: &str) -> Result<bool, NftablesError> {
+    let mut found = false;
+    let result = TableOwner::open()?.0.ask(get_table(family, name), |_, _| {
+        found = true;
+        Ok(())
+    });
+    match result {
+        Ok(()) => Ok(found),
+        Err(error) if error.refusal() == Some(Errno::NOENT) => Ok(false),
+        Err(error) => Err(explain(name, error, &[Subject::Table])),
+    }
+}
+
+/// Performs the first transaction whose ownerships (found, wanted) the kernel does not refuse as unknown or unfitting.
+fn perform_first_that_fits<'a>(
+    netlink: &mut Netlink,
+    name: &str,
+    ownerships: &[(Ownership, Ownership)],
+    transaction: impl Fn(Ownership, Ownership) -> Transaction<'a>,
+) -> Result<(), NftablesError> {
+    let mut outcome = Ok(());
+    for (found, wanted) in ownerships {
+        let (batch, subjects) = transaction(*found, *wanted).into_parts();
+        let Err(error) = netlink.perform(batch) else { return Ok(()) };
+        let about_ownership = is_about_ownership(&error, &subjects);
+        outcome = Err(explain(name, error, &subjects));
+        if !about_ownership {
+            break;
+        }
+    }
+    outcome
+}
+
+/// Returns whether the kernel refused the table itself, for flags that it does not know or that do not fit.
+fn is_about_ownership(error: &NetlinkError, subjects: &[Subject<'_>]) -> bool {
+    error.place().and_then(|place| subjects.get(place)) == Some(&Subject::Table)
+        && matches!(error.refusal(), Some(Errno::OPNOTSUPP | Errno::INVAL))
+}
+
+fn explain(table: &str, source: NetlinkError, subjects: &[Subject<'_>]) -> NftablesError {
+    let table = table.to_owned();
+    let subject = source.place().and_then(|place| subjects.get(place));
+    let lacks = matches!(source.refusal(), Some(Errno::OPNOTSUPP | Errno::NOENT));
+    if source.refusal() == Some(Errno::PERM) {
+        return NftablesError::Denied { table, source };
+    }
+    match subject {
+        None => NftablesError::Unreached { table, source },
+        Some(Subject::Batch) if lacks => NftablesError::Unsupported(source),
+        Some(part @ (Subject::Chain(_) | Subject::Set(_) | Subject::Rule(..))) if lacks => {
+            NftablesError::Incomplete { subject: part.to_string(), source }
+        }
+        Some(part) => NftablesError::Refused { table, subject: part.to_string(), source },
+    }
+}

@@ -1,0 +1,397 @@
+//! Rules as the kernel takes them: small instructions on registers.
+//!
+//! ```text
+//! ip daddr 127.0.0.0/8 drop
+//!   meta      nfproto        ──► register 8     only IPv4 has such a header
+//!   cmp       register 8 == 2
+//!   payload   4 bytes at 16 of the network header ──► register 8
+//!   bitwise   register 8 & 255.0.0.0
+//!   cmp       register 8 == 127.0.0.0
+//!   immediate drop
+//! ```
+//!
+//! Registers have four bytes each; the first is number 8. A wider value takes several, and a concatenation is one
+//! value behind the other. `nft --debug=netlink list ruleset` prints the same instructions.
+//!
+//! Source: Linux `include/uapi/linux/netfilter/nf_tables.h`.
+
+use trice_model::port::Protocol;
+
+use super::rule::{Field, Rejection, Rule, Side, Statement, Verdict};
+use super::value::{Type, Value, protocol_number};
+use crate::attribute::Writer;
+
+/// The first register.
+const FIRST: u32 = 8;
+/// The register whose content is a verdict.
+const VERDICT: u32 = 0;
+
+const EQUAL: u32 = 0;
+const NOT_EQUAL: u32 = 1;
+
+const NFTA_LIST_ELEM: u16 = 1;
+
+/// Writes the expressions of `rule`.
+pub(crate) fn write_rule(rule: &Rule, writer: &mut Writer<'_>) {
+    let mut known = Known::default();
+    for statement in &rule.0 {
+        write_statement(statement, &mut known, writer);
+    }
+}
+
+/// Writes the attributes of a verdict.
+pub(crate) fn write_verdict(verdict: &Verdict, writer: &mut Writer<'_>) {
+    const NFTA_VERDICT_CODE: u16 = 1;
+    const NFTA_VERDICT_CHAIN: u16 = 2;
+    let (code, chain) = match verdict {
+        Verdict::Drop => (0, None),
+        Verdict::Accept => (1, None),
+        Verdict::Jump(chain) => (-3, Some(chain)),
+        Verdict::Goto(chain) => (-4, Some(chain)),
+        Verdict::Return => (-5, None),
+    };
+    writer.number(NFTA_VERDICT_CODE, i32::cast_unsigned(code));
+    if let Some(chain) = chain {
+        writer.text(NFTA_VERDICT_CHAIN, chain);
+    }
+}
+
+/// Attributes of data: a value, or a verdict.
+pub(crate) const NFTA_DATA_VALUE: u16 = 1;
+/// See [`NFTA_DATA_VALUE`].
+pub(crate) const NFTA_DATA_VERDICT: u16 = 2;
+
+/// What the rule has asked already: it need not ask again before it reads a header.
+#[derive(Default)]
+struct Known {
+    ipv4: bool,
+    protocol: Option<Protocol>,
+}
+
+fn write_statement(statement: &Statement, known: &mut Known, writer: &mut Writer<'_>) {
+    match statement {
+        Statement::Ipv4 => ask_for_ipv4(known, writer),
+        Statement::ForThisHost => {
+            fib_type_of_destination(writer);
+            compare(writer, EQUAL, &RTN_LOCAL.to_ne_bytes());
+        }
+        Statement::Is(field, value) => {
+            load(&[*field], known, writer);
+            compare_value(EQUAL, value, writer);
+        }
+        Statement::IsNot(field, value) => {
+            load(&[*field], known, writer);
+            compare_value(NOT_EQUAL, value, writer);
+        }
+        Statement::In(fields, set) => {
+            load(fields, known, writer);
+            lookup(set, Lookup::Member, writer);
+        }
+        Statement::NotIn(fields, set) => {
+            load(fields, known, writer);
+            lookup(set, Lookup::NoMember, writer);
+        }
+        Statement::State(states) => {
+            let mask = states.iter().fold(0, |mask, state| mask | *state as u32);
+            connection(CT_STATE, mask, writer);
+        }
+        Statement::Translated => connection(CT_STATUS, IPS_DST_NAT, writer),
+        Statement::Then(verdict) => immediate_verdict(verdict, writer),
+        Statement::Choose(fields, map) => {
+            load(fields, known, writer);
+            lookup(map, Lookup::Verdict, writer);
+        }
+        Statement::Translate(fields, map) => {
+            load(fields, known, writer);
+            lookup(map, Lookup::Value, writer);
+            translate_destination(writer);
+        }
+        Statement::TakeTurns { of, map } => {
+            take_a_number(*of, writer);
+            lookup(map, Lookup::Value, writer);
+            translate_destination(writer);
+        }
+        Statement::Masquerade => expression(writer, "masq", |_| ()),
+        Statement::Reject(rejection) => reject(*rejection, writer),
+        Statement::SetPort(protocol, side, port) => set_port(*protocol, *side, *port, writer),
+    }
+}
+
+fn expression(writer: &mut Writer<'_>, name: &str, data: impl FnOnce(&mut Writer<'_>)) {
+    const NFTA_EXPR_NAME: u16 = 1;
+    const NFTA_EXPR_DATA: u16 = 2;
+    writer.nested(NFTA_LIST_ELEM, |writer| {
+        writer.text(NFTA_EXPR_NAME, name);
+        writer.nested(NFTA_EXPR_DATA, data);
+    });
+}
+
+/// Loads the fields into registers, one behind the other.
+fn load(fields: &[Field], known: &mut Known, writer: &mut Writer<'_>) {
+    for field in fields {
+        match field {
+            Field::Source | Field::Destination => ask_for_ipv4(known, writer),
+            Field::PortOf(protocol, _) => ask_for_protocol(*protocol, known, writer),
+            Field::InputInterface | Field::OutputInterface | Field::Protocol | Field::DestinationPort => {}
+        }
+    }
+    let mut register = FIRST;
+    for field in fields {
+        load_one(*field, register, writer);
+        register += field.value_type().registers() as u32;
+    }
+}
+
+fn load_one(field: Field, register: u32, writer: &mut Writer<'_>) {
+    match field {
+        Field::InputInterface => meta(META_IIFNAME, register, writer),
+        Field::OutputInterface => meta(META_OIFNAME, register, writer),
+        Field::Protocol => meta(META_L4PROTO, register, writer),
+        Field::Source => payload(NETWORK_HEADER, 12, 4, register, writer),
+        Field::Destination => payload(NETWORK_HEADER, 16, 4, register, writer),
+        Field::DestinationPort => {
+            payload(TRANSPORT_HEADER, port_offset(Side::Destination), 2, register, writer)
+        }
+        Field::PortOf(_, side) => payload(TRANSPORT_HEADER, port_offset(side), 2, register, writer),
+    }
+}
+
+fn ask_for_ipv4(known: &mut Known, writer: &mut Writer<'_>) {
+    const NFPROTO_IPV4: u8 = 2;
+    if !known.ipv4 {
+        meta(META_NFPROTO, FIRST, writer);
+        compare(writer, EQUAL, &[NFPROTO_IPV4]);
+        known.ipv4 = true;
+    }
+}
+
+fn ask_for_protocol(protocol: Protocol, known: &mut Known, writer: &mut Writer<'_>) {
+    if known.protocol != Some(protocol) {
+        meta(META_L4PROTO, FIRST, writer);
+        compare(writer, EQUAL, &[protocol_number(protocol)]);
+        known.protocol = Some(protocol);
+    }
+}
+
+const META_IIFNAME: u32 = 6;
+const META_OIFNAME: u32 = 7;
+const META_NFPROTO: u32 = 15;
+const META_L4PROTO: u32 = 16;
+
+fn meta(key: u32, register: u32, writer: &mut Writer<'_>) {
+    const NFTA_META_DREG: u16 = 1;
+    const NFTA_META_KEY: u16 = 2;
+    expression(writer, "meta", |data| {
+        data.number(NFTA_META_DREG, register);
+        data.number(NFTA_META_KEY, key);
+    });
+}
+
+const NETWORK_HEADER: u32 = 1;
+const TRANSPORT_HEADER: u32 = 2;
+
+const NFTA_PAYLOAD_DREG: u16 = 1;
+const NFTA_PAYLOAD_BASE: u16 = 2;
+const NFTA_PAYLOAD_OFFSET: u16 = 3;
+const NFTA_PAYLOAD_LEN: u16 = 4;
+const NFTA_PAYLOAD_SREG: u16 = 5;
+const NFTA_PAYLOAD_CSUM_TYPE: u16 = 6;
+const NFTA_PAYLOAD_CSUM_OFFSET: u16 = 7;
+
+fn payload(base: u32, offset: u32, len: u32, register: u32, writer: &mut Writer<'_>) {
+    expression(writer, "payload", |data| {
+        data.number(NFTA_PAYLOAD_DREG, register);
+        data.number(NFTA_PAYLOAD_BASE, base);
+        data.number(NFTA_PAYLOAD_OFFSET, offset);
+        data.number(NFTA_PAYLOAD_LEN, len);
+    });
+}
+
+fn port_offset(side: Side) -> u32 {
+    match side {
+        Side::Source => 0,
+        Side::Destination => 2,
+    }
+}
+
+/// Writes the port into the packet and corrects the checksum, whose place differs between protocols.
+fn set_port(protocol: Protocol, side: Side, port: u16, writer: &mut Writer<'_>) {
+    const INTERNET_CHECKSUM: u32 = 1;
+    immediate_value(&Value::Port(port), writer);
+    expression(writer, "payload", |data| {
+        data.number(NFTA_PAYLOAD_SREG, FIRST);
+        data.number(NFTA_PAYLOAD_BASE, TRANSPORT_HEADER);
+        data.number(NFTA_PAYLOAD_OFFSET, port_offset(side));
+        data.number(NFTA_PAYLOAD_LEN, 2);
+        let checksum = match protocol {
+            Protocol::Tcp => Some(16),
+            Protocol::Udp => Some(6),
+            Protocol::Sctp => None, // a CRC over all, which the kernel computes when the packet leaves
+        };
+        if let Some(offset) = checksum {
+            data.number(NFTA_PAYLOAD_CSUM_TYPE, INTERNET_CHECKSUM);
+            data.number(NFTA_PAYLOAD_CSUM_OFFSET, offset);
+        }
+    });
+}
+
+/// Compares the first register with the value. Of a network, its part alone.
+fn compare_value(operator: u32, value: &Value, writer: &mut Writer<'_>) {
+    if let Value::Network(net) = value {
+        mask(&net.netmask().octets(), writer);
+    }
+    compare(writer, operator, &value.bytes());
+}
+
+fn compare(writer: &mut Writer<'_>, operator: u32, value: &[u8]) {
+    const NFTA_CMP_SREG: u16 = 1;
+    const NFTA_CMP_OP: u16 = 2;
+    const NFTA_CMP_DATA: u16 = 3;
+    expression(writer, "cmp", |data| {
+        data.number(NFTA_CMP_SREG, FIRST);
+        data.number(NFTA_CMP_OP, operator);
+        data.nested(NFTA_CMP_DATA, |data| data.bytes(NFTA_DATA_VALUE, value));
+    });
+}
+
+/// Keeps only those bits of the first register that are set in `bits`.
+fn mask(bits: &[u8], writer: &mut Writer<'_>) {
+    const NFTA_BITWISE_SREG: u16 = 1;
+    const NFTA_BITWISE_DREG: u16 = 2;
+    const NFTA_BITWISE_LEN: u16 = 3;
+    const NFTA_BITWISE_MASK: u16 = 4;
+    const NFTA_BITWISE_XOR: u16 = 5;
+    expression(writer, "bitwise", |data| {
+        data.number(NFTA_BITWISE_SREG, FIRST);
+        data.number(NFTA_BITWISE_DREG, FIRST);
+        data.number(NFTA_BITWISE_LEN, bits.len() as u32);
+        data.nested(NFTA_BITWISE_MASK, |data| data.bytes(NFTA_DATA_VALUE, bits));
+        data.nested(NFTA_BITWISE_XOR, |data| data.bytes(NFTA_DATA_VALUE, &vec![0; bits.len()]));
+    });
+}
+
+const CT_STATE: u32 = 0;
+const CT_STATUS: u32 = 2;
+/// The destination of the connection was changed.
+const IPS_DST_NAT: u32 = 1 << 5;
+
+/// Asks whether one of the bits in `bits` is set.
+fn connection(key: u32, bits: u32, writer: &mut Writer<'_>) {
+    const NFTA_CT_DREG: u16 = 1;
+    const NFTA_CT_KEY: u16 = 2;
+    expression(writer, "ct", |data| {
+        data.number(NFTA_CT_DREG, FIRST);
+        data.number(NFTA_CT_KEY, key);
+    });
+    mask(&bits.to_ne_bytes(), writer);
+    compare(writer, NOT_EQUAL, &[0; 4]);
+}
+
+/// The kind of an address that is one of this machine's.
+const RTN_LOCAL: u32 = 2;
+
+fn fib_type_of_destination(writer: &mut Writer<'_>) {
+    const NFTA_FIB_DREG: u16 = 1;
+    const NFTA_FIB_RESULT: u16 = 2;
+    const NFTA_FIB_FLAGS: u16 = 3;
+    const ADDRESS_TYPE: u32 = 3;
+    const OF_DESTINATION: u32 = 2;
+    expression(writer, "fib", |data| {
+        data.number(NFTA_FIB_DREG, FIRST);
+        data.number(NFTA_FIB_RESULT, ADDRESS_TYPE);
+        data.number(NFTA_FIB_FLAGS, OF_DESTINATION);
+    });
+}
+
+/// What is done with the element that a key leads to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lookup {
+    /// On if there is one.
+    Member,
+    /// On if there is none.
+    NoMember,
+    /// Its values take the place of the key.
+    Value,
+    /// Its verdict is carried out.
+    Verdict,
+}
+
+fn lookup(set: &str, what: Lookup, writer: &mut Writer<'_>) {
+    const NFTA_LOOKUP_SET: u16 = 1;
+    const NFTA_LOOKUP_SREG: u16 = 2;
+    const NFTA_LOOKUP_DREG: u16 = 3;
+    const NFTA_LOOKUP_FLAGS: u16 = 5;
+    const INVERTED: u32 = 1;
+    expression(writer, "lookup", |data| {
+        data.text(NFTA_LOOKUP_SET, set);
+        data.number(NFTA_LOOKUP_SREG, FIRST);
+        match what {
+            Lookup::Member => {}
+            Lookup::NoMember => data.number(NFTA_LOOKUP_FLAGS, INVERTED),
+            Lookup::Value => data.number(NFTA_LOOKUP_DREG, FIRST),
+            Lookup::Verdict => data.number(NFTA_LOOKUP_DREG, VERDICT),
+        }
+    });
+}
+
+fn take_a_number(modulus: u32, writer: &mut Writer<'_>) {
+    const NFTA_NG_DREG: u16 = 1;
+    const NFTA_NG_MODULUS: u16 = 2;
+    const NFTA_NG_TYPE: u16 = 3;
+    const INCREMENTAL: u32 = 0;
+    expression(writer, "numgen", |data| {
+        data.number(NFTA_NG_DREG, FIRST);
+        data.number(NFTA_NG_MODULUS, modulus);
+        data.number(NFTA_NG_TYPE, INCREMENTAL);
+    });
+}
+
+/// Sends the connection to the address in the first register and the port in the one behind it.
+fn translate_destination(writer: &mut Writer<'_>) {
+    const NFTA_NAT_TYPE: u16 = 1;
+    const NFTA_NAT_FAMILY: u16 = 2;
+    const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
+    const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
+    const DESTINATION: u32 = 1;
+    const IPV4: u32 = 2;
+    expression(writer, "nat", |data| {
+        data.number(NFTA_NAT_TYPE, DESTINATION);
+        data.number(NFTA_NAT_FAMILY, IPV4);
+        data.number(NFTA_NAT_REG_ADDR_MIN, FIRST);
+        data.number(NFTA_NAT_REG_PROTO_MIN, FIRST + Type::Ipv4.registers() as u32);
+    });
+}
+
+fn reject(rejection: Rejection, writer: &mut Writer<'_>) {
+    const NFTA_REJECT_TYPE: u16 = 1;
+    const NFTA_REJECT_ICMP_CODE: u16 = 2;
+    const TCP_RESET: u32 = 1;
+    const ICMP_OF_EITHER_FAMILY: u32 = 2;
+    const PORT_UNREACHABLE: u8 = 1;
+    expression(writer, "reject", |data| match rejection {
+        Rejection::Reset => data.number(NFTA_REJECT_TYPE, TCP_RESET),
+        Rejection::PortUnreachable => {
+            data.number(NFTA_REJECT_TYPE, ICMP_OF_EITHER_FAMILY);
+            data.byte(NFTA_REJECT_ICMP_CODE, PORT_UNREACHABLE);
+        }
+    });
+}
+
+const NFTA_IMMEDIATE_DREG: u16 = 1;
+const NFTA_IMMEDIATE_DATA: u16 = 2;
+
+fn immediate_value(value: &Value, writer: &mut Writer<'_>) {
+    expression(writer, "immediate", |data| {
+        data.number(NFTA_IMMEDIATE_DREG, FIRST);
+        data.nested(NFTA_IMMEDIATE_DATA, |data| data.bytes(NFTA_DATA_VALUE, &value.bytes()));
+    });
+}
+
+fn immediate_verdict(verdict: &Verdict, writer: &mut Writer<'_>) {
+    expression(writer, "immediate", |data| {
+        data.number(NFTA_IMMEDIATE_DREG, VERDICT);
+        data.nested(NFTA_IMMEDIATE_DATA, |data| {
+            data.nested(NFTA_DATA_VERDICT, |data| write_verdict(verdict, data));
+        });
+    });
+}

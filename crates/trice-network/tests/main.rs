@@ -1,0 +1,12 @@
+//! The back end against the kernel, in namespaces of its own.
+//!
+//! These tests take root, and the programs `ip` (iproute2) and `nft` (nftables), by which they ask the kernel what
+//! came out.
+#![allow(missing_docs, reason = "tests say what they are for in their names")]
+
+mod instances;
+mod networks;
+mod publishing;
+mod separation;
+mod tables;
+mod world;

@@ -1,0 +1,149 @@
+//! Who may talk to whom, and who may not.
+
+use trice_model::network::FirewallSpec;
+use trice_model::port::Protocol::{Tcp, Udp};
+use trice_network::firewall::apply_firewall;
+use trice_network::nftables::TableOwner;
+
+use crate::world::{HOST, Place, REMOTE, Server, World, attach};
+
+#[test]
+fn containers_of_one_network_talk_to_each_other_and_those_of_two_do_not() {
+    let world = World::new(&["front", "back"]);
+    let (a, _server) = world.server("a", "front", 2, Tcp, 80);
+    let b = world.instance("b", &["front"], 3);
+    let c = world.instance("c", &["back"], 3);
+    let address = format!("{}:80", a.address());
+    world.with_and_without_br_netfilter(|how| {
+        assert_eq!(b.place.ask(Tcp, &address), format!("a {}", b.address()), "{how}");
+        assert!(c.place.is_silent(Tcp, &address), "{how}");
+    });
+}
+
+#[test]
+fn a_container_on_two_networks_talks_on_both() {
+    let world = World::new(&["front", "back"]);
+    let (front, _front) = world.server("front", "front", 2, Tcp, 80);
+    let (back, _back) = world.server("back", "back", 2, Tcp, 80);
+    let both = world.instance("both", &["front", "back"], 3);
+    assert_eq!(both.place.ask(Tcp, &format!("{}:80", front.address())), "front 10.77.1.3");
+    assert_eq!(both.place.ask(Tcp, &format!("{}:80", back.address())), "back 10.77.2.3");
+}
+
+#[test]
+fn without_icc_containers_of_one_network_do_not_talk_but_get_out_and_reach_published_ports() {
+    let mut world = World::new(&["quiet no-icc"]);
+    let (a, _a) = world.server("a", "quiet", 2, Tcp, 80);
+    let b = world.instance("b", &["quiet"], 3);
+    let _remote = Server::start(&world.remote, Tcp, "0.0.0.0:80", "remote");
+    world.publish("8080", &[format!("{}:80", a.address()).parse().unwrap()]);
+    world.with_and_without_br_netfilter(|how| {
+        assert!(!b.place.is_answered(Tcp, &format!("{}:80", a.address())), "{how}");
+        assert_eq!(b.place.ask(Tcp, &format!("{REMOTE}:80")), format!("remote {HOST}"), "{how}");
+        // With packets on bridges going through the packet filter, those for a published port of the same network
+        // stay on the bridge, between two isolated ports: the wish for separation wins.
+        let stays_on_the_bridge = how.ends_with('1');
+        let answered = b.place.is_answered(Tcp, &format!("{HOST}:8080"));
+        assert_eq!(answered, !stays_on_the_bridge, "{how}");
+    });
+}
+
+#[test]
+fn an_internal_network_has_no_way_out_and_none_in_and_its_containers_talk() {
+    let world = World::new(&["back internal"]);
+    let (a, _a) = world.server("a", "back", 2, Tcp, 80);
+    let b = world.instance("b", &["back"], 3);
+    let _remote = Server::start(&world.remote, Tcp, "0.0.0.0:80", "remote");
+    // Even a container that gives itself a route does not get out.
+    b.place.ip("route add default via 10.77.1.1");
+    world.remote.ip(&format!("route add 10.77.1.0/24 via {HOST}"));
+    world.with_and_without_br_netfilter(|how| {
+        assert_eq!(b.place.ask(Tcp, &format!("{}:80", a.address())), "a 10.77.1.3", "{how}");
+        assert!(b.place.is_silent(Tcp, &format!("{REMOTE}:80")), "{how}");
+        assert!(world.remote.is_silent(Tcp, &format!("{}:80", a.address())), "{how}");
+    });
+}
+
+#[test]
+fn containers_of_an_internal_network_reach_no_service_of_the_host_and_the_host_reaches_them() {
+    let mut world = World::new(&["front", "back internal"]);
+    let (web, _web) = world.server("web", "front", 2, Tcp, 80);
+    let (inner, _inner) = world.server("inner", "back", 2, Tcp, 80);
+    let _service = Server::start(&world.host, Tcp, "0.0.0.0:9000", "host");
+    let _question = Server::start(&world.host, Udp, "0.0.0.0:9000", "host");
+    world.publish("8080", &[format!("{}:80", web.address()).parse().unwrap()]);
+    inner.place.ip("route add default via 10.77.2.1");
+    world.with_and_without_br_netfilter(|how| {
+        for address in ["10.77.2.1:9000", "192.0.2.1:9000", "192.0.2.1:8080", "10.77.2.1:8080"] {
+            assert!(inner.place.is_silent(Tcp, address), "{address} {how}");
+        }
+        assert!(inner.place.is_silent(Udp, "10.77.2.1:9000"), "{how}");
+        assert_eq!(world.host.ask(Tcp, "10.77.2.2:80"), "inner 10.77.2.1", "{how}");
+    });
+}
+
+#[test]
+fn containers_get_out_with_the_hosts_address() {
+    let world = World::new(&["front"]);
+    let a = world.instance("a", &["front"], 2);
+    let _tcp = Server::start(&world.remote, Tcp, "0.0.0.0:80", "remote");
+    let _udp = Server::start(&world.remote, Udp, "0.0.0.0:80", "remote");
+    world.with_and_without_br_netfilter(|how| {
+        assert_eq!(a.place.ask(Tcp, &format!("{REMOTE}:80")), format!("remote {HOST}"), "{how}");
+        assert_eq!(a.place.ask(Udp, &format!("{REMOTE}:80")), format!("remote {HOST}"), "{how}");
+    });
+}
+
+#[test]
+fn a_neighbour_on_the_hosts_network_reaches_no_container_by_its_address() {
+    let world = World::new(&["front"]);
+    let (a, _a) = world.server("a", "front", 2, Tcp, 80);
+    world.remote.ip(&format!("route add 10.77.1.0/24 via {HOST}"));
+    assert!(world.remote.is_silent(Tcp, &format!("{}:80", a.address())));
+    assert!(world.remote.is_silent(Tcp, "10.77.1.1:80"));
+    assert_eq!(world.host.ask(Tcp, &format!("{}:80", a.address())), "a 10.77.1.1");
+}
+
+#[test]
+fn a_container_reaches_no_service_on_the_hosts_loopback() {
+    let mut world = World::new(&["front"]);
+    let (a, _a) = world.server("a", "front", 2, Udp, 80);
+    let _service = Server::start(&world.host, Udp, "127.0.0.1:9000", "host");
+    world.publish("127.0.0.1:8080/udp", &[format!("{}:80", a.address()).parse().unwrap()]);
+    a.place.send_loopback_to("10.77.1.1", "eth0"); // as any container with NET_ADMIN can
+    assert_eq!(world.host.read("/proc/sys/net/ipv4/conf/trtestfront/route_localnet"), "1");
+    world.with_and_without_br_netfilter(|how| {
+        assert!(a.place.is_silent_from(&a.address().to_string(), "127.0.0.1:9000"), "{how}");
+        assert!(a.place.is_silent_from(&a.address().to_string(), "127.0.0.1:8080"), "{how}");
+    });
+}
+
+#[test]
+fn two_projects_side_by_side_do_not_reach_each_other_but_by_published_ports() {
+    let mut world = World::new(&["front", "other"]);
+    // The network `other` becomes another project's: it has a table of its own.
+    let bridges = world.firewall.bridges.split_off(1);
+    let theirs = FirewallSpec { table: "trice-test-other".to_owned(), bridges, published: Vec::new() };
+    let (a, _a) = world.server("a", "front", 2, Tcp, 80);
+    let (b, _b) = world.server("b", "other", 2, Tcp, 80);
+    world.publish("8080", &[format!("{}:80", a.address()).parse().unwrap()]);
+    let mut their_engine = world.host.run(|| TableOwner::open().unwrap());
+    world.host.run(|| apply_firewall(&mut their_engine, &theirs)).unwrap();
+    world.with_and_without_br_netfilter(|how| {
+        assert!(b.place.is_silent(Tcp, &format!("{}:80", a.address())), "{how}");
+        assert!(a.place.is_silent(Tcp, &format!("{}:80", b.address())), "{how}");
+        assert!(b.place.ask(Tcp, &format!("{HOST}:8080")).starts_with("a "), "{how}");
+    });
+}
+
+#[test]
+fn the_hosts_own_forwarding_is_left_alone() {
+    let world = World::new(&["front"]);
+    // Another network of the host's, which has nothing to do with us.
+    let neighbour = Place::new();
+    attach(&world.host, &neighbour, "lan2", "198.51.100");
+    neighbour.ip("route add default via 198.51.100.1");
+    let _remote = Server::start(&world.remote, Tcp, "0.0.0.0:80", "remote");
+    world.remote.ip(&format!("route add 198.51.100.0/24 via {HOST}"));
+    assert_eq!(neighbour.ask(Tcp, &format!("{REMOTE}:80")), "remote 198.51.100.2");
+}
