@@ -6,7 +6,8 @@
 //!
 //! The settings that let packets through come after the rules that keep the wrong ones out, never before.
 
-pub(crate) mod rules;
+mod rules;
+mod sets;
 
 use trice_model::network::{FirewallPort, FirewallSpec};
 use trice_model::port::Protocol;

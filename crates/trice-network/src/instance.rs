@@ -109,6 +109,14 @@ pub fn verify(namespace: BorrowedFd<'_>, spec: &InstanceSpec) -> Result<bool, In
     Ok(outer_ends_are_plugged(spec)? && in_namespace(namespace, || is_furnished(spec))??)
 }
 
+/// Opens the sockets for names again, of an instance whose former ones nobody holds any more.
+///
+/// # Errors
+/// [`InstanceError::Resolver`], if somebody does hold them, or [`InstanceError::Namespace`].
+pub fn reopen_dns(namespace: BorrowedFd<'_>) -> Result<DnsSockets, InstanceError> {
+    Ok(in_namespace(namespace, resolver::open)??)
+}
+
 /// Takes the endpoint off its network at once, and leaves the rest to the clearing of its namespace.
 ///
 /// A dead container's interface would answer for its address until then. That it is gone already does not hinder.

@@ -40,8 +40,11 @@ pub(crate) fn in_new_namespace<T: Send>(work: impl FnOnce(OwnedFd) -> T + Send) 
     })
 }
 
-/// Returns what `work` returns that was done in `namespace`.
-pub(crate) fn in_namespace<T: Send>(
+/// Returns what `work` returns that was done in `namespace`. Sockets that it opens stay there.
+///
+/// # Errors
+/// [`NamespaceError::Enter`] or [`NamespaceError::Thread`].
+pub fn in_namespace<T: Send>(
     namespace: BorrowedFd<'_>,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T, NamespaceError> {

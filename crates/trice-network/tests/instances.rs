@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use trice_model::port::Protocol::{Tcp, Udp};
-use trice_network::instance::{InstanceError, connect, cut_off, verify};
+use trice_network::instance::{InstanceError, connect, cut_off, reopen_dns, verify};
 use trice_network::port::{PortError, reserve_port};
 
 use crate::world::{Instance, Place, SOON, Server, World, ask_udp_from, published_port, wait_until};
@@ -184,6 +184,20 @@ fn names_are_asked_for_at_port_53_by_udp_and_tcp_and_a_name_server_of_the_contai
     let (_, from) = unconnected.recv_from(&mut [0; 100]).unwrap();
     assert_eq!(from.to_string(), "127.0.0.11:53");
     instance.place.program("nft flush ruleset");
+    assert_eq!(instance.place.ask(Udp, "127.0.0.11:53"), "names 127.0.0.1");
+}
+
+#[test]
+fn sockets_for_names_that_were_lost_are_opened_again_and_those_that_somebody_holds_are_not() {
+    let world = World::new(&[]);
+    let mut spec = world.instance_spec("a", &[], 2);
+    spec.dns = true;
+    let mut instance = world.connect(spec);
+    let namespace = instance.place.namespace.as_fd();
+    assert!(reopen_dns(namespace).is_err());
+    drop(instance.dns.take());
+    let dns = reopen_dns(namespace).unwrap();
+    let _server = Server::udp(dns.udp, "names");
     assert_eq!(instance.place.ask(Udp, "127.0.0.11:53"), "names 127.0.0.1");
 }
 

@@ -12,41 +12,23 @@
 //!
 //! Source: `nft(8)`; Linux `Documentation/networking/ip-sysctl.rst`, "route_localnet".
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use trice_model::network::{FirewallBridge, FirewallPort, FirewallSpec};
+use trice_model::network::FirewallSpec;
 use trice_model::port::Protocol;
 
-use crate::firewall::FirewallError;
+use super::FirewallError;
+use super::sets::{
+    BRIDGES, INTERNAL, PUBLISHED, PUBLISHED_AT, PublishedIpv4, REFUSED, REFUSED_AT, SPREAD, SPREAD_AT,
+    SUBNETS, TALK, backend_map, bridge_sets, port_sets,
+};
 use crate::nftables::rule::{Field, Rejection, Rule, State, Statement, Verdict};
-use crate::nftables::set::{Data, Element, Set, Target};
 use crate::nftables::table::{Chain, Family, Hook, Kind, Point, Priority, Table};
-use crate::nftables::value::{Type, Value};
+use crate::nftables::value::Value;
 
 /// The family of the tables.
 pub(crate) const FAMILY: Family = Family::Inet;
-
-/// The project's bridges.
-const BRIDGES: &str = "bridges";
-/// Those without a way out.
-const INTERNAL: &str = "internal";
-/// The addresses on the bridges.
-const SUBNETS: &str = "subnets";
-/// Bridges on which containers may talk to each other, twice: where a packet came from and where it goes.
-const TALK: &str = "talk";
-/// Ports of all addresses of the host, with one container each.
-const PUBLISHED: &str = "published";
-/// Ports of one address.
-const PUBLISHED_AT: &str = "published-at";
-/// Ports of all addresses, with several containers each.
-const SPREAD: &str = "spread";
-/// Ports of one address, with several containers each.
-const SPREAD_AT: &str = "spread-at";
-/// Ports of all addresses, with no container.
-const REFUSED: &str = "refused";
-/// Ports of one address, with no container.
-const REFUSED_AT: &str = "refused-at";
 
 /// The chain in which published ports lead to containers.
 const PUBLISH: &str = "publish";
@@ -60,10 +42,6 @@ const FROM: &[Field] = &[Field::Source];
 const TO: &[Field] = &[Field::Destination];
 const PORT: &[Field] = &[Field::Protocol, Field::DestinationPort];
 const PORT_AT: &[Field] = &[Field::Destination, Field::Protocol, Field::DestinationPort];
-
-const PORT_TYPES: &[Type] = &[Type::Protocol, Type::Port];
-const PORT_AT_TYPES: &[Type] = &[Type::Ipv4, Type::Protocol, Type::Port];
-const BACKEND_TYPES: &[Type] = &[Type::Ipv4, Type::Port];
 
 /// Returns the table that makes what `spec` says true.
 ///
@@ -80,103 +58,6 @@ pub(crate) fn table(spec: &FirewallSpec) -> Result<Table, FirewallError> {
     table.chains.extend(spread.iter().map(|port| turns(port)));
     table.chains.extend([forward(), input(), postrouting()]);
     Ok(table)
-}
-
-/// A published port, all of whose addresses are IPv4.
-struct PublishedIpv4 {
-    host_ip: Option<Ipv4Addr>,
-    protocol: Protocol,
-    host_port: u16,
-    backends: Vec<SocketAddrV4>,
-}
-
-impl PublishedIpv4 {
-    fn of(port: &FirewallPort) -> Result<Self, FirewallError> {
-        let fail = || FirewallError::Ipv6 { port: port.host_port, protocol: port.protocol };
-        let host_ip = match port.host_ip {
-            None => None,
-            Some(IpAddr::V4(ip)) if ip.is_unspecified() => None,
-            Some(IpAddr::V4(ip)) => Some(ip),
-            Some(IpAddr::V6(_)) => return Err(fail()),
-        };
-        let ipv4 = |backend: &SocketAddr| match backend {
-            SocketAddr::V4(backend) => Ok(*backend),
-            SocketAddr::V6(_) => Err(fail()),
-        };
-        let backends = port.backends.iter().map(ipv4).collect::<Result<_, _>>()?;
-        Ok(Self { host_ip, protocol: port.protocol, host_port: port.host_port, backends })
-    }
-
-    /// Returns the port as the key of a set or map.
-    fn key(&self) -> Vec<Value> {
-        let address = self.host_ip.map(Value::Ipv4);
-        let port = [Value::Protocol(self.protocol), Value::Port(self.host_port)];
-        address.into_iter().chain(port).collect()
-    }
-
-    /// Returns the name of the chain and the map of a port with several containers.
-    fn name(&self) -> String {
-        let port = format!("{SPREAD}-{}-{}", self.protocol, self.host_port);
-        self.host_ip.map_or(port.clone(), |ip| format!("{port}-at-{ip}"))
-    }
-}
-
-fn bridge_sets(bridges: &[FirewallBridge]) -> [Set; 4] {
-    let interface = |bridge: &FirewallBridge| Value::Interface(bridge.link.to_string());
-    let once = |bridge| Element::member(vec![interface(bridge)]);
-    let twice = |bridge| Element::member(vec![interface(bridge), interface(bridge)]);
-    // Networks that touch or overlap become one: the kernel would refuse an interval inside another.
-    let subnets = Ipv4Net::aggregate(&bridges.iter().map(|bridge| bridge.subnet).collect());
-    let subnet = |net: &Ipv4Net| Element::member(vec![Value::Network(*net)]);
-    let mut sets = [
-        set(BRIDGES, &[Type::Interface], bridges.iter().map(once).collect()),
-        set(
-            INTERNAL,
-            &[Type::Interface],
-            bridges.iter().filter(|bridge| bridge.internal).map(once).collect(),
-        ),
-        set(SUBNETS, &[Type::Ipv4], subnets.iter().map(subnet).collect()),
-        set(
-            TALK,
-            &[Type::Interface, Type::Interface],
-            bridges.iter().filter(|bridge| bridge.icc).map(twice).collect(),
-        ),
-    ];
-    sets[2].interval = true;
-    sets
-}
-
-fn port_sets(ports: &[PublishedIpv4]) -> [Set; 6] {
-    let some = |at: bool, fits: fn(usize) -> bool, target: fn(&PublishedIpv4) -> Target| {
-        let fits = |port: &&PublishedIpv4| port.host_ip.is_some() == at && fits(port.backends.len());
-        let element = |port: &PublishedIpv4| Element { key: port.key(), target: target(port) };
-        ports.iter().filter(fits).map(element).collect::<Vec<_>>()
-    };
-    let only = |port: &PublishedIpv4| Target::Values(backend(port.backends[0]));
-    let turns = |port: &PublishedIpv4| Target::Verdict(Verdict::Goto(port.name()));
-    let nothing = |_: &PublishedIpv4| Target::Nothing;
-    let (none, one, several) = (|n| n == 0, |n| n == 1, |n| n > 1);
-    [
-        map(PUBLISHED_AT, PORT_AT_TYPES, Data::Values(BACKEND_TYPES), some(true, one, only)),
-        map(PUBLISHED, PORT_TYPES, Data::Values(BACKEND_TYPES), some(false, one, only)),
-        map(SPREAD_AT, PORT_AT_TYPES, Data::Verdicts, some(true, several, turns)),
-        map(SPREAD, PORT_TYPES, Data::Verdicts, some(false, several, turns)),
-        set(REFUSED_AT, PORT_AT_TYPES, some(true, none, nothing)),
-        set(REFUSED, PORT_TYPES, some(false, none, nothing)),
-    ]
-}
-
-fn backend_map(port: &PublishedIpv4) -> Set {
-    let element = |(number, address): (u32, &SocketAddrV4)| Element {
-        key: vec![Value::Mark(number)],
-        target: Target::Values(backend(*address)),
-    };
-    let elements = (0..).zip(&port.backends).map(element).collect();
-    map(&port.name(), &[Type::Mark], Data::Values(BACKEND_TYPES), elements)
-}
-
-fn backend(address: SocketAddrV4) -> Vec<Value> {
-    vec![Value::Ipv4(*address.ip()), Value::Port(address.port())]
 }
 
 /// Keeps out what would reach containers or the host's loopback without having come the right way.
@@ -324,17 +205,11 @@ fn plain(name: &str, rules: Vec<Rule>) -> Chain {
     Chain { name: name.to_owned(), hook: None, rules }
 }
 
-fn set(name: &str, key: &'static [Type], elements: Vec<Element>) -> Set {
-    map(name, key, Data::Nothing, elements)
-}
-
-fn map(name: &str, key: &'static [Type], data: Data, elements: Vec<Element>) -> Set {
-    Set { name: name.to_owned(), key, data, interval: false, elements }
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+
+    use trice_model::network::{FirewallBridge, FirewallPort};
 
     use super::*;
     use crate::namespace::in_new_namespace;
