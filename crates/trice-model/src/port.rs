@@ -21,6 +21,17 @@ pub enum Protocol {
     Udp,
 }
 
+impl Protocol {
+    /// Returns the number by which IP calls it.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Sctp => 132,
+            Self::Udp => 17,
+        }
+    }
+}
+
 /// A text that names no protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a protocol: write `tcp`, `udp` or `sctp`")]

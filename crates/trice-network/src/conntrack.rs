@@ -86,7 +86,6 @@ const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
 
-const IPPROTO_UDP: u8 = 17;
 /// An nfgenmsg of IPv4.
 const IPV4: [u8; 4] = [2, 0, 0, 0];
 
@@ -95,7 +94,7 @@ impl Flow {
     fn of(body: &[u8]) -> Option<Self> {
         let attributes = body.get(IPV4.len()..)?;
         let original = find(attributes, CTA_TUPLE_ORIG)?;
-        if find_at(original, &[CTA_TUPLE_PROTO, CTA_PROTO_NUM])? != [IPPROTO_UDP] {
+        if find_at(original, &[CTA_TUPLE_PROTO, CTA_PROTO_NUM])? != [Protocol::Udp.number()] {
             return None;
         }
         Some(Self {
@@ -148,7 +147,7 @@ fn list_udp() -> Batch {
         bytes.extend_from_slice(&IPV4);
         let mut writer = Writer::new(bytes);
         writer.nested(CTA_TUPLE_ORIG, |writer| {
-            writer.nested(CTA_TUPLE_PROTO, |writer| writer.byte(CTA_PROTO_NUM, IPPROTO_UDP));
+            writer.nested(CTA_TUPLE_PROTO, |writer| writer.byte(CTA_PROTO_NUM, Protocol::Udp.number()));
         });
         writer.nested(CTA_FILTER, |writer| {
             writer.bytes(CTA_FILTER_ORIG_FLAGS, &BY_PROTOCOL.to_ne_bytes());

@@ -1,18 +1,17 @@
 //! What this machine has that a new network or port must not collide with.
 //!
-//! Sources: rtnetlink(7), resolv.conf(5), proc(5).
+//! Sources: rtnetlink(7), resolv.conf(5).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::net::IpAddr;
 
 use ipnet::Ipv4Net;
 use rustix::net::netdevice::index_to_name;
 use trice_model::network::ObservedHost;
-use trice_model::port::Protocol;
 
 use crate::address::{Route, dump_ipv4, dump_routes};
+use crate::listening::busy_ports;
 use crate::netlink::{Netlink, NetlinkError, NetlinkFamily};
 
 /// Why the machine was not looked at.
@@ -21,15 +20,9 @@ pub enum HostError {
     /// The kernel does not tell its addresses or routes.
     #[error("list the addresses and routes of this machine")]
     List(#[source] NetlinkError),
-    /// A file of the kernel's cannot be read.
-    #[error("read `{path}`")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    /// The kernel does not tell its sockets.
+    #[error("list the ports that somebody listens on")]
+    Ports(#[source] NetlinkError),
 }
 
 /// Looks at the network namespace of the calling thread. Links whose names begin with `realm` are our own bridges and
@@ -46,7 +39,7 @@ pub fn observe_host(realm: &str) -> Result<ObservedHost, HostError> {
         addresses: addresses.into_iter().filter_map(|(link, net)| names.foreign(Some(link), net)).collect(),
         routes: routes.into_iter().filter_map(|route| names.foreign_route(route)).collect(),
         resolvers: resolvers(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
-        busy_ports: busy_ports()?,
+        busy_ports: busy_ports().map_err(HostError::Ports)?,
     })
 }
 
@@ -91,38 +84,6 @@ fn resolvers(text: &str) -> Vec<IpAddr> {
     text.lines().filter_map(address).collect()
 }
 
-/// Returns the ports that somebody listens on, of any address.
-fn busy_ports() -> Result<Vec<(Protocol, u16)>, HostError> {
-    const LISTENING: &str = "0A";
-    const UNCONNECTED: &str = "07";
-    let files = [
-        (Protocol::Tcp, "tcp", LISTENING),
-        (Protocol::Tcp, "tcp6", LISTENING),
-        (Protocol::Udp, "udp", UNCONNECTED),
-        (Protocol::Udp, "udp6", UNCONNECTED),
-    ];
-    let mut ports = BTreeSet::new();
-    for (protocol, file, state) in files {
-        let path = format!("/proc/thread-self/net/{file}");
-        match fs::read_to_string(&path) {
-            Ok(table) => ports.extend(ports_in(&table, state).map(|port| (protocol, port))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // the kernel has no IPv6
-            Err(source) => return Err(HostError::Read { path, source }),
-        }
-    }
-    Ok(ports.into_iter().collect())
-}
-
-/// Returns the local ports of the lines of a table that are in `state`: `0: 0100007F:1F90 00000000:0000 0A …`.
-fn ports_in<'a>(table: &'a str, state: &'a str) -> impl Iterator<Item = u16> + 'a {
-    table.lines().filter_map(move |line| {
-        let mut words = line.split_whitespace().skip(1);
-        let (local, found) = (words.next()?, words.nth(1)?);
-        let port = local.rsplit(':').next().filter(|_| found == state)?;
-        u16::from_str_radix(port, 16).ok()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,14 +93,5 @@ mod tests {
         let text = "# nameserver 1.1.1.1\nsearch example.org\nnameserver 9.9.9.9 \nnameserver fe80::1%eth0\nnameserver x\n";
         let found: Vec<String> = resolvers(text).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["9.9.9.9", "fe80::1"]);
-    }
-
-    #[test]
-    fn listening_sockets_are_told_from_connections() {
-        let table = "  sl  local_address rem_address   st tx_queue\n\
-                     0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n\
-                     1: 0100007F:1F91 0200007F:0050 01 00000000:00000000\n\
-                     2: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0\n";
-        assert_eq!(ports_in(table, "0A").collect::<Vec<_>>(), [8080, 80]);
     }
 }

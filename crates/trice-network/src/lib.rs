@@ -1,14 +1,14 @@
 //! Networks for containers: bridges, instances on them, ports of the host that lead to containers.
 //!
 //! ```text
-//! firewall ── conntrack        who may talk to whom, which ports are published; UDP flows that would go on wrongly
-//! instance ── veth, readiness, resolver     a namespace with interfaces, and where it asks for names
-//! bridge                       a network
-//! port, host                   ports that are kept for us, and what the machine has already
+//! firewall ── conntrack                            who may talk to whom, which ports lead to containers
+//! instance ── veth, readiness, resolver            a namespace with interfaces, and where it asks for names
+//! bridge                                           a network
+//! port, host                                       ports that are kept for us, and what the machine has already
 //!    │
-//! link, address, sysctl, namespace          the kernel's objects, one each
-//! nftables                     tables of the packet filter, as values and as messages
-//! netlink, attribute           many messages in one send, and the answers
+//! link, address, listening, sysctl, namespace      the kernel's objects, one each
+//! nftables                                         tables of the packet filter, as values and as messages
+//! netlink, attribute                               many messages in one send, and the answers
 //! ```
 //!
 //! Invariants:
@@ -28,6 +28,7 @@ pub mod firewall;
 pub mod host;
 pub mod instance;
 pub mod link;
+mod listening;
 pub mod namespace;
 pub mod netlink;
 pub mod nftables;

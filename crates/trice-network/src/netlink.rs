@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use netlink_packet_core::{DecodeError, ParseableParametrized};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::Socket;
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_send_buffer_size, set_socket_send_buffer_size_force};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -86,6 +86,8 @@ pub enum NetlinkFamily {
     Route,
     /// The packet filter and connection tracking.
     Netfilter,
+    /// Sockets.
+    Sockets,
 }
 
 impl fmt::Display for NetlinkFamily {
@@ -93,6 +95,7 @@ impl fmt::Display for NetlinkFamily {
         f.write_str(match self {
             Self::Route => "links, addresses and routes (NETLINK_ROUTE)",
             Self::Netfilter => "the packet filter (NETLINK_NETFILTER)",
+            Self::Sockets => "sockets (NETLINK_SOCK_DIAG)",
         })
     }
 }
@@ -129,6 +132,7 @@ impl Netlink {
         let protocol = match family {
             NetlinkFamily::Route => NETLINK_ROUTE,
             NetlinkFamily::Netfilter => NETLINK_NETFILTER,
+            NetlinkFamily::Sockets => NETLINK_SOCK_DIAG,
         };
         let open = || {
             let socket = Socket::new(protocol)?;

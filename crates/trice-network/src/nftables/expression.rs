@@ -18,7 +18,7 @@
 use trice_model::port::Protocol;
 
 use super::rule::{Field, Rejection, Rule, Side, Statement, Verdict};
-use super::value::{Type, Value, protocol_number};
+use super::value::{Type, Value};
 use crate::attribute::Writer;
 
 /// The first register.
@@ -168,7 +168,7 @@ fn ask_for_ipv4(known: &mut Known, writer: &mut Writer<'_>) {
 fn ask_for_protocol(protocol: Protocol, known: &mut Known, writer: &mut Writer<'_>) {
     if known.protocol != Some(protocol) {
         meta(META_L4PROTO, FIRST, writer);
-        compare(writer, EQUAL, &[protocol_number(protocol)]);
+        compare(writer, EQUAL, &[protocol.number()]);
         known.protocol = Some(protocol);
     }
 }

@@ -100,7 +100,7 @@ impl Value {
             }
             Self::Ipv4(ip) => ip.octets().to_vec(),
             Self::Network(net) => net.network().octets().to_vec(),
-            Self::Protocol(protocol) => vec![protocol_number(*protocol)],
+            Self::Protocol(protocol) => vec![protocol.number()],
             Self::Port(port) => port.to_be_bytes().to_vec(),
             Self::Mark(number) => number.to_ne_bytes().to_vec(),
         }
@@ -117,15 +117,6 @@ impl fmt::Display for Value {
             Self::Port(port) => port.fmt(f),
             Self::Mark(number) => write!(f, "{number:#010x}"),
         }
-    }
-}
-
-/// Returns the number by which IP calls the protocol.
-pub(crate) fn protocol_number(protocol: Protocol) -> u8 {
-    match protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-        Protocol::Sctp => 132,
     }
 }
 
