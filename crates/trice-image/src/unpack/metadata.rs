@@ -1,0 +1,70 @@
+//! Owner, mode, time and attributes of what was unpacked.
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{
+    AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fsetxattr,
+    futimens, utimensat,
+};
+use rustix::io::Errno;
+
+use crate::members::Member;
+
+/// Gives an open file or folder all that `member` says but the time.
+///
+/// The order is the kernel's: a change of the owner takes setuid, setgid and capabilities away.
+pub(super) fn apply(file: impl AsFd, member: &Member) -> Result<(), Errno> {
+    fchown(&file, Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)))?;
+    for (name, value) in &member.xattrs {
+        if is_kept(name) {
+            set_xattr(&file, name, value)?;
+        }
+    }
+    fchmod(&file, Mode::from_raw_mode(member.mode))
+}
+
+/// Gives an open file or folder its time.
+pub(super) fn apply_time(file: impl AsFd, mtime: (i64, u32)) -> Result<(), Errno> {
+    futimens(file, &times(mtime))
+}
+
+/// Gives a link, which cannot be opened, its owner and time.
+pub(super) fn apply_to_link(folder: impl AsFd, name: &OsStr, member: &Member) -> Result<(), Errno> {
+    let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
+    chownat(&folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    utimensat(&folder, name, &times(member.mtime), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Gives a device or FIFO, whose opening would do something, what `member` says. It was just made, and is no
+/// link.
+pub(super) fn apply_to_node(folder: impl AsFd, name: &OsStr, member: &Member) -> Result<(), Errno> {
+    apply_to_link(&folder, name, member)?;
+    chmodat(&folder, name, Mode::from_raw_mode(member.mode), AtFlags::empty())?;
+    utimensat(&folder, name, &times(member.mtime), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Tells whether an attribute is the image's own business. Those of overlayfs would reach into other layers,
+/// those of SELinux are the host's.
+fn is_kept(name: &[u8]) -> bool {
+    name == b"security.capability" || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
+}
+
+fn set_xattr(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+    let name = OsStr::from_bytes(name);
+    match fsetxattr(file, name, value, XattrFlags::empty()) {
+        // Not every file system has attributes of users, and no image depends on them. Capabilities are
+        // another matter.
+        Err(Errno::OPNOTSUPP) if name.as_bytes().starts_with(b"user.") => {
+            tracing::debug!(name = %name.display(), "attribute not taken by the file system");
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+fn times((seconds, nanos): (i64, u32)) -> Timestamps {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
