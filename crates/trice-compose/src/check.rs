@@ -26,6 +26,7 @@ use crate::schema::service::SERVICE;
 use crate::schema::shape::{Keys, Object, Shape};
 use crate::tree::node::{Node, Value};
 use crate::tree::path::Path;
+use crate::unique;
 
 /// What a value can do wrong, looked at alone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,8 +37,6 @@ pub(crate) enum CheckMistake {
     Unknown(String),
     #[error("`{0}` cannot be a name: names have a-z, A-Z, 0-9, `.`, `_` and `-`")]
     BadName(String),
-    #[error("`{0}` is not `KEY=value`")]
-    NotAPair(String),
     #[error("the name `{0}` ends with a blank")]
     BlankInName(String),
     #[error("`{0}` is not `host=address`")]
@@ -101,6 +100,13 @@ impl Check<'_> {
             Shape::Keyed { keys, of } => self.keyed(node, *keys, of, path),
             Shape::List(of) | Shape::Set(of) => self.list(node, of, path),
             Shape::Texts => self.texts(node, path),
+            Shape::Scalars => {
+                if !matches!(node.value, Value::List(_)) {
+                    let (span, item) = (node.span, node.clone());
+                    *node = Node { tag: node.tag, ..Node::new(Value::List(vec![item]), span) };
+                }
+                self.list(node, &Shape::Scalar, path);
+            }
             Shape::Pairs(unset) => self.pairs(node, *unset, path),
             Shape::Options => self.options(node, path),
             Shape::Hosts => self.hosts(node, path),
@@ -142,6 +148,7 @@ impl Check<'_> {
                     let here = path.key(key);
                     external |= key == "external" && value.as_map().is_some();
                     self.value(value, attribute.shape, &here);
+                    unique::keep_last(value, attribute.unique);
                 }
                 None if object.extensible && key.starts_with("x-") => {}
                 None => unknown.push(key.to_owned()),

@@ -276,12 +276,8 @@ fn unescape(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Reads `text` with `OUT` set to `outside`; writes what came of it in one line.
-    fn read_by(
-        parse: fn(&str, FileId, &dyn Fn(&str) -> Option<&'static str>) -> EnvFile,
-        text: &str,
-    ) -> String {
-        let found = parse(text, FileId(0), &|name| (name == "OUT").then_some("outside"));
+    /// Writes what came of a file in one line.
+    fn written(found: EnvFile) -> String {
         let mut out: Vec<String> =
             found.variables.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
         out.extend(found.missing.iter().map(|(span, name)| format!("missing {name} at {}", span.start.line)));
@@ -294,8 +290,16 @@ mod tests {
         out.join(" ")
     }
 
+    fn outside(name: &str) -> Option<&'static str> {
+        (name == "OUT").then_some("outside")
+    }
+
     fn read(text: &str) -> String {
-        read_by(parse, text)
+        written(parse(text, FileId(0), &outside))
+    }
+
+    fn read_raw(text: &str) -> String {
+        written(parse_raw(text, FileId(0), &outside))
     }
 
     #[test]
@@ -358,7 +362,7 @@ mod tests {
     #[test]
     fn raw_files_are_taken_as_they_stand() {
         let text = "# c\n A='x' # $OUT\nOUT\nNONE\nB=\n";
-        assert_eq!(read_by(parse_raw, text), r#"A="'x' # $OUT" B="" OUT="outside""#);
-        assert_eq!(read_by(parse_raw, "A B=1"), "1:1: the name of the variable has a blank in it");
+        assert_eq!(read_raw(text), r#"A="'x' # $OUT" B="" OUT="outside""#);
+        assert_eq!(read_raw("A B=1"), "1:1: the name of the variable has a blank in it");
     }
 }

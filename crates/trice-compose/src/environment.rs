@@ -72,6 +72,21 @@ impl Environment {
         self.variables.insert(name.to_owned(), Variable { value, span: Some(span), shadowed });
     }
 
+    /// Gives all names of `later` its values, in place of earlier ones.
+    pub(crate) fn assign_all(&mut self, later: Self) {
+        for (name, variable) in later.variables {
+            match variable.span {
+                Some(span) => self.assign(&name, variable.value, span),
+                None => self.set(&name, variable.value),
+            }
+        }
+    }
+
+    /// Returns all variables, sorted by name.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &Variable)> {
+        self.variables.iter().map(|(name, variable)| (name.as_str(), variable))
+    }
+
     /// Returns names and values, sorted.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.iter().map(|(name, variable)| (name.as_str(), variable.value.as_str()))

@@ -35,10 +35,21 @@ impl Sources {
     /// Gives the file at `path`, which is read under `environment`, its number. Its text comes later, by
     /// [`Sources::fill`].
     pub(crate) fn open(&mut self, path: &Path, environment: &Rc<Environment>) -> FileId {
-        let shown = path.strip_prefix(&self.current_dir).unwrap_or(path);
-        let name = shown.display().to_string();
+        let name = self.shown(path);
         self.files.push(Source { name, text: String::new(), environment: Rc::clone(environment) });
         FileId(self.files.len() as u32 - 1)
+    }
+
+    /// Puts all files that were opened so far under `environment`.
+    pub(crate) fn rebase(&mut self, environment: &Rc<Environment>) {
+        for file in &mut self.files {
+            file.environment = Rc::clone(environment);
+        }
+    }
+
+    /// Returns `path` as it is shown.
+    pub(crate) fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.current_dir).unwrap_or(path).display().to_string()
     }
 
     /// Keeps the text of `file`, for excerpts.

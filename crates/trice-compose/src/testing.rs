@@ -1,7 +1,16 @@
 //! What the tests of this crate share: files in memory, a request over them, trees and findings as text.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
 use crate::check::{Check, complete};
+use crate::config::yaml;
+use crate::diagnostic::{Diagnostic, Mistakes};
+use crate::files::{FileKind, Files};
+use crate::load::{Loaded, load, model};
 use crate::report::{Finding, Report};
+use crate::request::Request;
 use crate::tree::node::{Node, Tag, Value};
 use crate::tree::parse;
 use crate::tree::scalar::format_float;
@@ -71,4 +80,73 @@ pub(crate) fn completed(text: &str) -> String {
     assert!(report.mistakes.is_empty(), "{}", problems(&report.mistakes));
     complete::check(&mut root, &mut report);
     problems(&report.mistakes)
+}
+
+/// Files in memory, by absolute path.
+#[derive(Default)]
+pub(crate) struct Memory(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Memory {
+    /// Makes a file system of these files.
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        Self(files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect())
+    }
+}
+
+impl Files for Memory {
+    fn read(&self, path: &Path, at_most: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(bytes[..bytes.len().min(at_most)].to_vec())
+    }
+
+    fn kind(&self, path: &Path) -> Option<FileKind> {
+        if self.0.contains_key(path) {
+            return Some(FileKind::File);
+        }
+        self.0.keys().any(|file| file.starts_with(path)).then_some(FileKind::Folder)
+    }
+}
+
+/// Asks for the project in `/p`, with nothing but `HOME` set.
+pub(crate) fn request() -> Request {
+    Request { current_dir: PathBuf::from("/p"), home: Some(PathBuf::from("/home/me")), ..Request::default() }
+}
+
+/// Loads the project `/p/compose.yaml`, whose text this is.
+pub(crate) fn load_text(text: &str) -> Result<Loaded, Mistakes> {
+    load(&request(), &Memory::new(&[("/p/compose.yaml", text)]))
+}
+
+/// Resolves a project, and writes its model as YAML; or what is wrong with it, a line for each mistake.
+pub(crate) fn config(request: &Request, files: &[(&str, &str)]) -> String {
+    match model(request, &Memory::new(files)) {
+        Ok((model, _)) => yaml(&model),
+        Err(Mistakes(mistakes)) => briefly(&mistakes),
+    }
+}
+
+/// Writes diagnostics, one a line, without excerpts.
+pub(crate) fn briefly(diagnostics: &[Diagnostic]) -> String {
+    let line = |told: &Diagnostic| {
+        let place = told.place.as_ref().map(|place| format!("{place} ")).unwrap_or_default();
+        let related: Vec<String> =
+            told.related.iter().map(|other| format!(" ({}: {})", other.place, other.message)).collect();
+        let hint = told.hint.as_ref().map(|hint| format!(" [{hint}]")).unwrap_or_default();
+        format!("{place}{}: {}{}{hint}", told.path, told.message, related.join(""))
+    };
+    diagnostics.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Loads a project from its text; returns what is wrong with it, or what is worth saying.
+pub(crate) fn told(text: &str) -> String {
+    match load_text(text) {
+        Err(Mistakes(mistakes)) => briefly(&mistakes),
+        Ok(loaded) => {
+            let warnings = loaded.warnings.iter().map(|told| ("warning", told));
+            let all = warnings.chain(loaded.not_honoured.iter().map(|told| ("not yet", told)));
+            all.map(|(kind, told)| format!("{kind}: {}", briefly(std::slice::from_ref(told))))
+                .collect::<Vec<_>>()
+                .join("\n")
+        }
+    }
 }

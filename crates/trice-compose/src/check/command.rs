@@ -33,7 +33,9 @@ impl Check<'_> {
         let Value::Text(text) = &node.value else {
             match node.value {
                 Value::List(_) => self.value(node, &Shape::List(&Shape::Text), path),
-                _ => drop(self.wrong(node, path, "a text or a list of texts")),
+                _ => {
+                    self.wrong(node, path, "a text or a list of texts");
+                }
             }
             return;
         };
@@ -65,7 +67,9 @@ impl Check<'_> {
                 node.value = Value::List(Vec::from(words));
             }
             Value::List(_) => self.value(node, &Shape::List(&Shape::Text), path),
-            _ => drop(self.wrong(node, path, "a text or a list of texts")),
+            _ => {
+                self.wrong(node, path, "a text or a list of texts");
+            }
         }
     }
 }

@@ -58,6 +58,7 @@ fn value(node: &mut Node, shape: &'static Shape, path: &Path<'_>, report: &mut R
         | Shape::Mode
         | Shape::OneOf(_)
         | Shape::PullPolicy
+        | Shape::Scalars
         | Shape::Pairs(_)
         | Shape::Options
         | Shape::Hosts
@@ -104,7 +105,7 @@ fn wanted(shape: &Shape) -> Option<&'static str> {
     match shape {
         Shape::Any | Shape::Nullable(_) | Shape::Command => None,
         Shape::Object(_) | Shape::Keyed { .. } | Shape::Options => Some("a mapping"),
-        Shape::List(_) | Shape::Set(_) | Shape::Probe | Shape::Texts => Some("a list"),
+        Shape::List(_) | Shape::Set(_) | Shape::Probe | Shape::Texts | Shape::Scalars => Some("a list"),
         Shape::Pairs(_) | Shape::Hosts => Some("a mapping or a list"),
         Shape::Short(_, long) => wanted(long),
         Shape::Flag => Some("a boolean"),

@@ -118,7 +118,9 @@ pub(crate) fn clean(path: &str) -> String {
     for part in path.split('/') {
         match part {
             "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
             ".." if absolute => {}
             _ => parts.push(part),
         }

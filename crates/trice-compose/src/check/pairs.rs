@@ -19,7 +19,9 @@ impl Check<'_> {
                 let items = std::mem::take(items);
                 node.value = Value::Map(Box::new(self.pairs_of_list(items, unset, path)));
             }
-            _ => drop(self.wrong(node, path, "a mapping or a list of `KEY=value`")),
+            _ => {
+                self.wrong(node, path, "a mapping or a list of `KEY=value`");
+            }
         }
     }
 
@@ -91,7 +93,9 @@ impl Check<'_> {
                             self.refuse(item, &here, mistake);
                         }
                         Value::Bad => {}
-                        _ => drop(self.wrong(item, &here, "a text such as `host=address`")),
+                        _ => {
+                            self.wrong(item, &here, "a text such as `host=address`");
+                        }
                     }
                 }
             }
@@ -99,7 +103,9 @@ impl Check<'_> {
                 let map = std::mem::take(map.as_mut());
                 node.value = Value::List(self.hosts_of_map(map, path));
             }
-            _ => drop(self.wrong(node, path, "a mapping or a list of `host=address`")),
+            _ => {
+                self.wrong(node, path, "a mapping or a list of `host=address`");
+            }
         }
     }
 
@@ -118,7 +124,9 @@ impl Check<'_> {
             for mut address in addresses {
                 match address.as_text() {
                     Some(text) => hosts.push(Node::text(format!("{name}={text}"), address.span)),
-                    None => drop(self.wrong(&mut address, &here, "an address")),
+                    None => {
+                        self.wrong(&mut address, &here, "an address");
+                    }
                 }
             }
         }

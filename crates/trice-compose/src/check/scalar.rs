@@ -95,6 +95,7 @@ fn typed(value: Value, shape: &Shape, raw: bool) -> Result<Value, Wrong> {
         (Shape::Text | Shape::Scalar, Text(text)) => Ok(Text(text)),
         (Shape::Scalar, Int(number)) => Ok(Text(number.to_string())),
         (Shape::Scalar, Float(number)) => Ok(Text(format_float(number))),
+        (Shape::Scalar, Bool(flag)) => Ok(Text(flag.to_string())),
         (Shape::Flag, Bool(flag)) => Ok(Bool(flag)),
         (Shape::Flag, Text(text)) => match text.to_ascii_lowercase().as_str() {
             "true" => Ok(Bool(true)),

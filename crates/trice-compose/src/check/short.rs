@@ -99,12 +99,12 @@ impl Check<'_> {
         let Some(name) = long.remove("name") else { return };
         let here = path.key("external");
         self.report
-            .warning(span, &here, "`external.name` is out of use")
+            .warning(span, here, "`external.name` is out of use")
             .hint("write `external: true` and `name` beside it");
         match resource.get("name") {
             Some(other) if *other != name.node => {
                 let other = other.span;
-                self.report.mistake(span, &here, CheckMistake::TwoNames).related(other, "the other name");
+                self.report.mistake(span, here, CheckMistake::TwoNames).related(other, "the other name");
             }
             Some(_) => {}
             None => resource.insert("name", name.key, name.node),
@@ -198,10 +198,12 @@ impl Check<'_> {
                     }
                     None => {
                         let mistake = CheckMistake::NotASshKey(text.to_owned());
-                        self.report.mistake(item.span, &here, mistake);
+                        self.report.mistake(item.span, here, mistake);
                     }
                 },
-                None => drop(self.wrong(&mut item, &here, "a text such as `id=path`")),
+                None => {
+                    self.wrong(&mut item, &here, "a text such as `id=path`");
+                }
             }
         }
         node.value = Value::Map(Box::new(map));

@@ -1,8 +1,8 @@
 //! The mappings inside of a service, but for `build` and `deploy`.
 
 use crate::schema::shape::Shape::{
-    Any, Bytes, Command, Duration, Flag, Integer, Keyed, List, Mode, Object as Fields, OneOf, Options, Pairs,
-    Probe, Scalar, Short, Text, Texts,
+    Bytes, Command, Duration, Flag, Integer, Keyed, List, Mode, Object as Fields, OneOf, Options, Pairs,
+    Probe, Scalar, Scalars, Short, Text, Texts,
 };
 use crate::schema::shape::{
     INTEGER, Keys, Merge, Object, Output, Shape, Short as Form, TEXT_SET, Unique, Unset, attribute,
@@ -56,7 +56,7 @@ pub(crate) static PORT: Object = Object::new(&[
     attribute("name", &Text),
     attribute("mode", &Text),
     attribute("host_ip", &Text),
-    attribute("target", &Integer { min: 0, max: 65535 }),
+    attribute("target", &Integer { min: 0, max: 65535 }).required(),
     attribute("published", &Scalar),
     attribute("protocol", &Text),
     attribute("app_protocol", &Text),
@@ -66,7 +66,7 @@ pub(crate) static PORT: Object = Object::new(&[
 pub(crate) static MOUNT: Object = Object::new(&[
     attribute("type", &OneOf(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"])).required(),
     attribute("source", &Text),
-    attribute("target", &Text),
+    attribute("target", &Text).required(),
     attribute("read_only", &Flag),
     attribute("consistency", &Text).elsewhere(),
     attribute("bind", &Fields(&BIND)).shown(Output::Said),
@@ -139,7 +139,7 @@ static WATCH: Object = Object::new(&[
 /// `devices[]`.
 pub(crate) static DEVICE: Object = Object::new(&[
     attribute("source", &Text).required(),
-    attribute("target", &Text),
+    attribute("target", &Text).required(),
     attribute("permissions", &Text),
 ]);
 
@@ -154,13 +154,13 @@ pub(crate) static BLKIO: Object = Object::closed(&[
 ]);
 
 static BLKIO_WEIGHT: Object = Object::closed(&[
-    attribute("path", &Text).shown(Output::Always),
-    attribute("weight", &INTEGER).shown(Output::Always),
+    attribute("path", &Text).shown(Output::Always).labelled("Path"),
+    attribute("weight", &INTEGER).shown(Output::Always).labelled("Weight"),
 ]);
 
 static BLKIO_LIMIT: Object = Object::closed(&[
-    attribute("path", &Text).shown(Output::Always),
-    attribute("rate", &Bytes).shown(Output::Always),
+    attribute("path", &Text).shown(Output::Always).labelled("Path"),
+    attribute("rate", &Bytes).shown(Output::Always).labelled("Rate"),
 ]);
 
 /// `ulimits`.
@@ -176,7 +176,7 @@ pub(crate) static LOGGING: Object =
 /// `provider`.
 pub(crate) static PROVIDER: Object = Object::new(&[
     attribute("type", &Text).required(),
-    attribute("options", &Keyed { keys: Keys::Any, of: &Any }),
+    attribute("options", &Keyed { keys: Keys::Any, of: &Scalars }),
 ]);
 
 /// `models.*` of a service.

@@ -39,6 +39,8 @@ pub(crate) enum Shape {
     Set(&'static Shape),
     /// A text or a list of texts; it becomes a list.
     Texts,
+    /// A scalar or a list of scalars; it becomes a list of texts.
+    Scalars,
     /// `KEY: value` or `- KEY=value`; it becomes a mapping of texts.
     Pairs(Unset),
     /// A mapping of texts and numbers; they become texts.
@@ -148,6 +150,8 @@ pub(crate) struct Attribute {
     pub(crate) output: Output,
     pub(crate) support: Support,
     pub(crate) required: bool,
+    /// The name that `config` shows.
+    pub(crate) label: &'static str,
 }
 
 /// How a later value meets an earlier one.
@@ -218,6 +222,7 @@ pub(crate) const fn attribute(name: &'static str, shape: &'static Shape) -> Attr
         output: Output::Telling,
         support: Support::Honoured,
         required: false,
+        label: name,
     }
 }
 
@@ -232,6 +237,11 @@ impl Attribute {
 
     pub(crate) const fn shown(self, output: Output) -> Self {
         Self { output, ..self }
+    }
+
+    /// Has `config` show another name: Docker Compose forgot the tags of some.
+    pub(crate) const fn labelled(self, label: &'static str) -> Self {
+        Self { label, ..self }
     }
 
     pub(crate) const fn not_yet(self) -> Self {

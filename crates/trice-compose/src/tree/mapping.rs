@@ -28,10 +28,6 @@ impl PartialEq for Entry {
 }
 
 impl Mapping {
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -46,11 +42,6 @@ impl Mapping {
 
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
         self.0.get_mut(key).map(|entry| &mut entry.node)
-    }
-
-    /// Returns the value under `key` with the place of the key.
-    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
-        self.0.get(key)
     }
 
     /// Returns the place of `key`.

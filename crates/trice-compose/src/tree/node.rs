@@ -54,6 +54,8 @@ pub(crate) enum Rule {
     Interpolated,
     /// A later file, or a service that extends this one, says otherwise.
     Overridden,
+    /// It was a path, counted from the folder of its file.
+    Resolved,
 }
 
 /// Equality of what nodes say, wherever they say it.

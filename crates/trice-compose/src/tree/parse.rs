@@ -64,7 +64,7 @@ pub(crate) struct Unreadable;
 /// Returns the text of a file's bytes, without a byte-order mark.
 pub(crate) fn text_of(bytes: Vec<u8>, file: FileId, report: &mut Report) -> Result<String, Unreadable> {
     if bytes.len() > MAX_BYTES {
-        report.mistake(Span::file_start(file), &Path::Root, YamlMistake::TooLarge);
+        report.mistake(Span::file_start(file), Path::Root, YamlMistake::TooLarge);
         return Err(Unreadable);
     }
     match String::from_utf8(bytes) {
@@ -73,7 +73,7 @@ pub(crate) fn text_of(bytes: Vec<u8>, file: FileId, report: &mut Report) -> Resu
             let (good, bad) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
             let offset = bad.first().copied().unwrap_or_default();
             let place = mark_at(&String::from_utf8_lossy(good), file);
-            let finding = report.mistake(place, &Path::Root, YamlMistake::NotUtf8 { offset });
+            let finding = report.mistake(place, Path::Root, YamlMistake::NotUtf8 { offset });
             finding.hint("save the file as UTF-8");
             Err(Unreadable)
         }
@@ -88,7 +88,7 @@ pub(crate) fn documents(text: &str, file: FileId, report: &mut Report) -> Result
     };
     if let Some((offset, control)) = text.char_indices().find(|(_, c)| is_control(*c)) {
         let mistake = YamlMistake::ControlCharacter(u32::from(control));
-        report.mistake(mark_at(&text[..offset], file), &Path::Root, mistake);
+        report.mistake(mark_at(&text[..offset], file), Path::Root, mistake);
         return Err(Unreadable);
     }
     let mut composer = Composer::new(file, report);
@@ -97,7 +97,7 @@ pub(crate) fn documents(text: &str, file: FileId, report: &mut Report) -> Result
         let (event, span) = event.map_err(|error| {
             let at = Mark { line: error.marker().line() as u32, column: error.marker().col() as u32 + 1 };
             let span = Span { file, start: at, end: at };
-            composer.report.mistake(span, &Path::Root, YamlMistake::Syntax(error.info().to_owned()));
+            composer.report.mistake(span, Path::Root, YamlMistake::Syntax(error.info().to_owned()));
             Unreadable
         })?;
         composer.take(event, span_of(span, file))?;
@@ -191,7 +191,7 @@ impl<'a> Composer<'a> {
     }
 
     fn fail(&mut self, span: Span, mistake: YamlMistake) -> Result<(), Unreadable> {
-        self.report.mistake(span, &Path::Root, mistake);
+        self.report.mistake(span, Path::Root, mistake);
         Err(Unreadable)
     }
 

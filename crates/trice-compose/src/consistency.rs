@@ -1,0 +1,279 @@
+//! What takes more than one attribute to see: references to nothing, attributes that exclude each other, circles.
+//!
+//! Source: compose-go `loader/validate.go`.
+
+pub(crate) mod cycle;
+pub(crate) mod resources;
+
+use std::collections::BTreeMap;
+
+use crate::report::Report;
+use crate::tree::mapping::Mapping;
+use crate::tree::node::Node;
+use crate::tree::path::Path;
+use crate::tree::span::Span;
+
+/// What does not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Inconsistency {
+    #[error("there is neither `image` nor `build`")]
+    NoImage,
+    #[error("`{0}` and `{1}` exclude each other")]
+    Exclude(&'static str, &'static str),
+    #[error("there is no {kind} `{name}` at the top level")]
+    Undefined { kind: &'static str, name: String },
+    #[error("there is no service `{0}`")]
+    NoService(String),
+    #[error("service `{0}` is not active: its profile is not asked for")]
+    Inactive(String),
+    #[error("service `{0}` has no `build`, so it cannot be a build context")]
+    NotBuilt(String),
+    #[error("`build.platforms` does not have the service's platform `{0}`")]
+    Platform(String),
+    #[error("`{0}` is not `CMD`, `CMD-SHELL` or `NONE`")]
+    Probe(String),
+    #[error("`{0}` and `{1}` say different things")]
+    Differ(&'static str, &'static str),
+    #[error("this cannot be negative")]
+    Negative,
+    #[error("a fixed `container_name` can be given to one container, not to {0}")]
+    FixedName(i64),
+    #[error("container name `{0}` is given twice")]
+    SameName(String),
+    #[error("`target` is missing: `{0}` needs it")]
+    WatchTarget(String),
+    #[error("`{0}` is mounted twice")]
+    SameTarget(String),
+    #[error("one of `file` and `environment` must be given")]
+    NoSource,
+    #[error("services wait for each other in a circle: {0}")]
+    Cycle(String),
+}
+
+/// The whole model, as the checks see it.
+pub(crate) struct Whole<'a> {
+    pub(crate) root: &'a Node,
+    pub(crate) inactive: &'a Mapping,
+}
+
+/// Checks the active services of `root`.
+pub(crate) fn check(root: &Node, inactive: &Mapping, report: &mut Report) {
+    let whole = Whole { root, inactive };
+    let mut names: BTreeMap<&str, Span> = BTreeMap::new();
+    for (name, service) in root.entries_at("services") {
+        let services = Path::Root.key("services");
+        let path = services.key(name);
+        if service.as_map().is_none() {
+            continue;
+        }
+        whole.service(name, service, &path, report);
+        if let Some(node) = service.get("container_name")
+            && let Some(fixed) = node.as_text()
+            && let Some(first) = names.insert(fixed, node.span)
+        {
+            let mistake = Inconsistency::SameName(fixed.to_owned());
+            report.mistake(node.span, path.key("container_name"), mistake).related(first, "the other one");
+        }
+    }
+    cycle::check(root, report);
+}
+
+impl Whole<'_> {
+    fn service(&self, name: &str, service: &Node, path: &Path<'_>, report: &mut Report) {
+        let image = ["image", "build", "provider"].iter().any(|key| service.get(key).is_some());
+        if !image || service.text_at("image") == Some("") && service.get("build").is_none() {
+            let place = self.root.get("services").and_then(|services| services.as_map()?.key_span(name));
+            let finding = report.mistake(place.unwrap_or(service.span), path, Inconsistency::NoImage);
+            finding.hint("say which image the service runs: `image: NAME`");
+        }
+        self.build(service, path, report);
+        self.references(service, path, report);
+        probe(service, path, report);
+        resources::check(service, path, report);
+        watch(service, path, report);
+        targets(service, path, report);
+    }
+
+    fn build(&self, service: &Node, path: &Path<'_>, report: &mut Report) {
+        let Some(build) = service.get("build") else { return };
+        let here = path.key("build");
+        if let (Some(_), Some(inline)) = (build.get("dockerfile"), build.get("dockerfile_inline")) {
+            let mistake = Inconsistency::Exclude("dockerfile", "dockerfile_inline");
+            report.mistake(inline.span, here.key("dockerfile_inline"), mistake);
+        }
+        for (context, node) in build.entries_at("additional_contexts") {
+            let Some(target) = node.as_text().and_then(|text| text.strip_prefix("service:")) else {
+                continue;
+            };
+            let contexts = here.key("additional_contexts");
+            let place = contexts.key(context);
+            match self.any_service(target) {
+                None => {
+                    report.mistake(node.span, place, Inconsistency::NoService(target.to_owned()));
+                }
+                Some(other) if other.get("build").is_none() => {
+                    report.mistake(node.span, place, Inconsistency::NotBuilt(target.to_owned()));
+                }
+                Some(_) => {}
+            }
+        }
+        let platforms = build.list_at("platforms");
+        if let Some(platform) = service.get("platform").filter(|_| !platforms.is_empty())
+            && !platforms.contains(platform)
+            && let Some(text) = platform.as_text()
+        {
+            report.mistake(platform.span, path.key("platform"), Inconsistency::Platform(text.to_owned()));
+        }
+        for (index, secret) in build.list_at("secrets").iter().enumerate() {
+            let list = here.key("secrets");
+            self.source(secret, "secrets", "secret", &list.index(index), report);
+        }
+    }
+
+    /// Checks the names of networks, services, volumes, secrets and the like.
+    fn references(&self, service: &Node, path: &Path<'_>, report: &mut Report) {
+        let networks = service.get("networks").and_then(Node::as_map).filter(|map| !map.is_empty());
+        let mode = service.get("network_mode");
+        if let (Some(mode), Some(_), Some(networks)) = (mode, networks, service.get("networks")) {
+            let mistake = Inconsistency::Exclude("network_mode", "networks");
+            let finding = report.mistake(mode.span, path.key("network_mode"), mistake);
+            finding.related(networks.span, "the networks");
+        }
+        for (name, entry) in networks.into_iter().flat_map(Mapping::entries) {
+            let list = path.key("networks");
+            self.defined("networks", "network", name, entry.key, &list.key(name), report);
+        }
+        for (name, entry) in
+            service.get("models").and_then(Node::as_map).into_iter().flat_map(Mapping::entries)
+        {
+            let list = path.key("models");
+            self.defined("models", "model", name, entry.key, &list.key(name), report);
+        }
+        for (name, entry) in
+            service.get("depends_on").and_then(Node::as_map).into_iter().flat_map(Mapping::entries)
+        {
+            let list = path.key("depends_on");
+            self.dependency(name, &entry.node, entry.key, &list.key(name), report);
+        }
+        for (index, mount) in service.list_at("volumes").iter().enumerate() {
+            let source = mount.get("source").filter(|_| mount.text_at("type") == Some("volume"));
+            let Some((source, name)) = source.and_then(|node| Some((node, node.as_text()?))) else {
+                continue;
+            };
+            if !name.is_empty() {
+                let list = path.key("volumes");
+                self.defined("volumes", "volume", name, source.span, &list.index(index), report);
+            }
+        }
+        for (key, kind) in [("configs", "config"), ("secrets", "secret")] {
+            for (index, item) in service.list_at(key).iter().enumerate() {
+                let list = path.key(key);
+                self.source(item, key, kind, &list.index(index), report);
+            }
+        }
+    }
+
+    fn dependency(&self, name: &str, node: &Node, place: Span, path: &Path<'_>, report: &mut Report) {
+        let active = self.root.get("services").is_some_and(|services| services.get(name).is_some());
+        let required = node.get("required").is_none_or(|required| required.is_true() || required.is_bad());
+        if active || (self.inactive.contains(name) && !required) {
+            return;
+        }
+        let Some(inactive) = self.inactive.get(name) else {
+            let finding = report.mistake(place, path, Inconsistency::NoService(name.to_owned()));
+            finding.hint = self.nearest("services", name);
+            return;
+        };
+        let profile = inactive.list_at("profiles").first().and_then(Node::as_text).unwrap_or_default();
+        let hint = format!("activate it with `--profile {profile}`, or write `required: false`");
+        report.mistake(place, path, Inconsistency::Inactive(name.to_owned())).hint(hint);
+    }
+
+    fn defined(
+        &self,
+        section: &str,
+        kind: &'static str,
+        name: &str,
+        place: Span,
+        path: &Path<'_>,
+        report: &mut Report,
+    ) {
+        if self.root.get(section).is_some_and(|resources| resources.get(name).is_some()) {
+            return;
+        }
+        let finding = report.mistake(place, path, Inconsistency::Undefined { kind, name: name.to_owned() });
+        let add = || format!("add `{name}:` below `{section}:` at the top level");
+        finding.hint = self.nearest(section, name).or_else(|| Some(add()));
+    }
+
+    fn source(&self, item: &Node, section: &str, kind: &'static str, path: &Path<'_>, report: &mut Report) {
+        if let Some(source) = item.get("source")
+            && let Some(name) = source.as_text()
+        {
+            self.defined(section, kind, name, source.span, path, report);
+        }
+        // A secret without content is told here and not before: its service may be inactive.
+        let secret = item.text_at("source").and_then(|name| self.root.get("secrets")?.get(name));
+        if let Some(secret) = secret.filter(|_| kind == "secret")
+            && secret.get("driver").is_some()
+            && !secret.get("external").is_some_and(Node::is_true)
+            && secret.get("file").is_none()
+            && secret.get("environment").is_none()
+        {
+            report.mistake(secret.span, path, Inconsistency::NoSource);
+        }
+    }
+
+    fn any_service(&self, name: &str) -> Option<&Node> {
+        self.root.get("services").and_then(|services| services.get(name)).or_else(|| self.inactive.get(name))
+    }
+
+    fn nearest(&self, section: &str, name: &str) -> Option<String> {
+        let known = self.root.get(section).and_then(Node::as_map);
+        crate::check::suggest::nearest(name, known.into_iter().flat_map(Mapping::keys))
+    }
+}
+
+fn probe(service: &Node, path: &Path<'_>, report: &mut Report) {
+    let Some(healthcheck) = service.get("healthcheck") else { return };
+    let here = path.key("healthcheck");
+    if let Some(first) = healthcheck.list_at("test").first()
+        && let Some(text) = first.as_text()
+        && !["CMD", "CMD-SHELL", "NONE"].contains(&text)
+    {
+        let finding = report.mistake(first.span, here.key("test"), Inconsistency::Probe(text.to_owned()));
+        finding.hint("begin the list with `CMD`, or write one text for the shell");
+    }
+}
+
+fn watch(service: &Node, path: &Path<'_>, report: &mut Report) {
+    let rules = service.get("develop").map(|develop| develop.list_at("watch")).unwrap_or_default();
+    for (index, rule) in rules.iter().enumerate() {
+        let action = rule.text_at("action").unwrap_or("rebuild");
+        let target = rule.get("target").is_some_and(|target| target.as_text() != Some(""));
+        if !target && action != "rebuild" && action != "restart" {
+            let develop = path.key("develop");
+            let list = develop.key("watch");
+            report.mistake(rule.span, list.index(index), Inconsistency::WatchTarget(action.to_owned()));
+        }
+    }
+}
+
+/// Finds mounts with one and the same target.
+fn targets(service: &Node, path: &Path<'_>, report: &mut Report) {
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    let tmpfs = service.list_at("tmpfs").iter().filter_map(|node| {
+        let text = node.as_text()?;
+        Some(("tmpfs", text.split_once(':').map_or(text, |(target, _)| target), node.span))
+    });
+    let mounts = service.list_at("volumes").iter().filter_map(|mount| {
+        let target = mount.get("target")?;
+        Some(("volumes", target.as_text()?, target.span))
+    });
+    for (key, target, place) in tmpfs.chain(mounts) {
+        if let Some(first) = seen.insert(target, place) {
+            let mistake = Inconsistency::SameTarget(target.to_owned());
+            report.mistake(place, path.key(key), mistake).related(first, "it is first mounted here");
+        }
+    }
+}

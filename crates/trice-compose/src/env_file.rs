@@ -1,0 +1,126 @@
+//! `env_file` and `label_file`, read for the active services, and folded into `environment` and `labels`.
+//!
+//! Variables in an env file are looked up in the environment of the file that names it, then in the service's own
+//! `environment`, then in the lines above. That of the naming file: an included model keeps its `.env` to the end.
+//!
+//! Source: compose-go `types/project.go`.
+
+use std::path::Path;
+
+use crate::dotenv;
+use crate::environment::Environment;
+use crate::files::FileKind;
+use crate::loader::{Cause, Loader};
+use crate::tree::mapping::Mapping;
+use crate::tree::node::{Node, Rule, Value};
+use crate::tree::path::Path as KeyPath;
+use crate::tree::span::Span;
+
+/// What an entry of `env_file` can do wrong.
+#[derive(Debug, thiserror::Error)]
+enum EnvFileEntryMistake {
+    #[error("`{0}` is not a format of env files")]
+    Format(String),
+}
+
+/// Reads the files of all services of `root`.
+pub(crate) fn read(root: &mut Node, loader: &mut Loader<'_>) {
+    let services = root.get_mut("services").and_then(Node::as_map_mut);
+    for (name, service) in services.into_iter().flat_map(Mapping::iter_mut) {
+        let Some(service) = service.as_map_mut() else { continue };
+        let services_path = KeyPath::Root.key("services");
+        let path = services_path.key(name);
+        if let Some(files) = service.remove("env_file") {
+            let own = service.get("environment").and_then(Node::as_map).cloned().unwrap_or_default();
+            let mut found = variables_of(&own);
+            for (index, file) in files.node.as_list().unwrap_or_default().iter().enumerate() {
+                let list = path.key("env_file");
+                env_file(file, &own, &mut found, loader, &list.index(index));
+            }
+            fold(service, "environment", found, own, files.key);
+        }
+        if let Some(files) = service.remove("label_file") {
+            let own = service.get("labels").and_then(Node::as_map).cloned().unwrap_or_default();
+            let mut found = Environment::default();
+            for (index, file) in files.node.as_list().unwrap_or_default().iter().enumerate() {
+                let list = path.key("label_file");
+                label_file(file, &mut found, loader, &list.index(index));
+            }
+            fold(service, "labels", found, own, files.key);
+        }
+    }
+}
+
+fn variables_of(map: &Mapping) -> Environment {
+    let mut environment = Environment::default();
+    for (name, value) in map.iter() {
+        if let Some(text) = value.as_text() {
+            environment.assign(name, text.to_owned(), value.span);
+        }
+    }
+    environment
+}
+
+fn env_file(
+    file: &Node,
+    own: &Mapping,
+    found: &mut Environment,
+    loader: &mut Loader<'_>,
+    path: &KeyPath<'_>,
+) {
+    let Some(name) = file.get("path") else { return };
+    let Some(text) = name.as_text() else { return };
+    let place = Path::new(text);
+    let optional = file.get("required").is_some_and(|required| !required.is_true());
+    if optional && loader.files.kind(place) != Some(FileKind::File) {
+        return;
+    }
+    let Some(outer) = loader.sources.environment(name.span).cloned() else { return };
+    let Ok((id, content)) = loader.text(place, &outer, Cause::Value(name.span, path)) else { return };
+    let lookup = |name: &str| {
+        let own = || own.get(name).and_then(Node::as_text);
+        outer.get(name).or_else(own).or_else(|| found.get(name))
+    };
+    let read = match file.text_at("format") {
+        None | Some("") => dotenv::parse(&content, id, &lookup),
+        Some("raw") => dotenv::parse_raw(&content, id, &lookup),
+        Some(other) => {
+            let mistake = EnvFileEntryMistake::Format(other.to_owned());
+            loader.report.mistake(file.span, path, mistake).hint("write `raw`, or nothing");
+            return;
+        }
+    };
+    // A mistake has been noted; there is nothing to stop.
+    let _ = loader.take_env_file(read, found);
+}
+
+fn label_file(file: &Node, found: &mut Environment, loader: &mut Loader<'_>, path: &KeyPath<'_>) {
+    let Some(text) = file.as_text() else { return };
+    let Some(outer) = loader.sources.environment(file.span).cloned() else { return };
+    let opened = loader.text(Path::new(text), &outer, Cause::Value(file.span, path));
+    let Ok((id, content)) = opened else { return };
+    let read = dotenv::parse(&content, id, &|name| found.get(name));
+    // A mistake has been noted; there is nothing to stop.
+    let _ = loader.take_env_file(read, found);
+}
+
+/// Puts what the files say under `key`, and over it what stood there.
+fn fold(service: &mut Mapping, key: &str, found: Environment, own: Mapping, span: Span) {
+    let mut whole = Mapping::default();
+    for (name, variable) in found.variables() {
+        let place = variable.span.unwrap_or(span);
+        whole.insert(name, place, Node::text(&variable.value, place));
+    }
+    for (name, entry) in own.into_entries() {
+        let shadowed = whole.get(&name).filter(|node| node.span != entry.node.span).cloned();
+        let node = match shadowed {
+            Some(earlier) => entry.node.after(Rule::Overridden, earlier),
+            None => entry.node,
+        };
+        whole.insert(name, entry.key, node);
+    }
+    if !whole.is_empty() {
+        let value = Value::Map(Box::new(whole));
+        service.insert(key, span, Node::new(value, span));
+    }
+}

@@ -1,0 +1,212 @@
+//! `include`: other Compose models, whose resources become this one's.
+//!
+//! An included model goes through all steps by itself, with a folder and an environment of its own, and comes out with
+//! its paths counted from the including one's folder. What both define is merged, the including model winning.
+//!
+//! Source: Compose Specification, `14-include.md`; compose-go `loader/include.go` of 2026-07: before, what both define
+//! was an error.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::dotenv;
+use crate::environment::Environment;
+use crate::files::FileKind;
+use crate::loader::{Cause, Context, FileMistake, Loader, is_remote};
+use crate::merge;
+use crate::paths;
+use crate::reset::Resets;
+use crate::tree::mapping::Mapping;
+use crate::tree::node::{Node, Value};
+use crate::tree::parse::Unreadable;
+use crate::tree::path::Path as KeyPath;
+
+/// The sections of a model that are copied.
+const SECTIONS: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
+
+/// What `include` can do wrong.
+#[derive(Debug, thiserror::Error)]
+enum IncludeMistake {
+    #[error("files include each other in a circle: {0}")]
+    Cycle(String),
+    #[error("`path` is missing: say which file is included")]
+    NoPath,
+}
+
+impl Loader<'_> {
+    /// Copies what `document`, which stands in `file`, includes into it.
+    pub(crate) fn include(&mut self, document: &mut Node, resets: &Resets, file: &Path, context: &Context) {
+        let Some(map) = document.as_map_mut() else { return };
+        let Some(include) = map.remove("include") else { return };
+        let section = KeyPath::Root.key("include");
+        for (index, entry) in include.node.as_list().unwrap_or_default().iter().enumerate() {
+            let path = section.index(index);
+            if let Ok(imported) = self.included(entry, &path, file, context) {
+                self.import(map, imported, resets);
+            }
+        }
+    }
+
+    /// Returns the model that `entry` names.
+    fn included(
+        &mut self,
+        entry: &Node,
+        path: &KeyPath<'_>,
+        file: &Path,
+        context: &Context,
+    ) -> Result<Node, Unreadable> {
+        let files = self.paths_of(entry, path, file, context)?;
+        let (folder, shown) = match (entry.text_at("project_directory"), files[0].parent()) {
+            (Some(folder), _) if folder.starts_with('/') => (PathBuf::from(folder), folder.to_owned()),
+            (Some(folder), _) => {
+                let whole = paths::absolute(&context.folder, folder);
+                let shown = paths::relative(&context.folder, &whole);
+                (whole, shown)
+            }
+            (None, parent) => {
+                let folder = parent.unwrap_or(Path::new("/")).to_owned();
+                let shown = paths::relative(&context.folder, &folder);
+                (folder, shown)
+            }
+        };
+        let environment = self.environment_of(entry, path, &folder, context)?;
+        let mut chain = context.chain.clone();
+        chain.push(file.to_owned());
+        let below = self.context(&environment, folder, shown, chain);
+        let mut parsed = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            let (span, place) = place_of(entry, index);
+            let here = path.key("path");
+            let here = if place { here.index(index) } else { here };
+            parsed.push(self.parsed(file, &environment, Cause::Value(span, &here))?);
+        }
+        let mut model = self.model(parsed, &below);
+        self.resolve_paths(&mut model, &below.shown);
+        Ok(model)
+    }
+
+    /// Returns the files of `entry`, if none of them is being read already.
+    fn paths_of(
+        &mut self,
+        entry: &Node,
+        path: &KeyPath<'_>,
+        file: &Path,
+        context: &Context,
+    ) -> Result<Vec<PathBuf>, Unreadable> {
+        let mut found = Vec::new();
+        for item in entry.list_at("path") {
+            let Some(text) = item.as_text() else { return Err(Unreadable) };
+            if is_remote(text) {
+                self.refuse(Cause::Value(item.span, path), FileMistake::Remote(text.to_owned()));
+                return Err(Unreadable);
+            }
+            let whole = paths::absolute(&context.folder, text);
+            let open = || context.chain.iter().map(PathBuf::as_path).chain([file]);
+            if let Some(start) = open().position(|open| open == whole) {
+                let circle = open().skip(start).chain([whole.as_path()]).map(|file| self.sources.shown(file));
+                let names: Vec<String> = circle.collect();
+                self.report.mistake(item.span, path, IncludeMistake::Cycle(names.join(" -> ")));
+                return Err(Unreadable);
+            }
+            found.push(whole);
+        }
+        if found.is_empty() {
+            if !entry.is_bad() {
+                self.report.mistake(entry.span, path, IncludeMistake::NoPath);
+            }
+            return Err(Unreadable);
+        }
+        Ok(found)
+    }
+
+    /// Returns the environment that `entry` is read under: what the env files of the included model say, and over it
+    /// the including model's.
+    fn environment_of(
+        &mut self,
+        entry: &Node,
+        path: &KeyPath<'_>,
+        folder: &Path,
+        context: &Context,
+    ) -> Result<Rc<Environment>, Unreadable> {
+        let named = entry.list_at("env_file");
+        let default = folder.join(".env");
+        if named.is_empty() && self.files.kind(&default) != Some(FileKind::File) {
+            return Ok(Rc::clone(&context.environment));
+        }
+        let mut environment = (*context.environment).clone();
+        let mut later = Environment::default();
+        if named.is_empty() {
+            self.env_file(&default, &context.environment, &mut later, Cause::Value(entry.span, path))?;
+        }
+        for item in named {
+            let Some(text) = item.as_text() else { continue };
+            if text == "/dev/null" {
+                continue;
+            }
+            let file = paths::absolute(&context.folder, text);
+            let here = path.key("env_file");
+            self.env_file(&file, &context.environment, &mut later, Cause::Value(item.span, &here))?;
+        }
+        environment.add(later);
+        Ok(Rc::new(environment))
+    }
+
+    /// Reads the env file at `path` into `into`. Variables are looked up in `outer`, then in `into`.
+    pub(crate) fn env_file(
+        &mut self,
+        path: &Path,
+        outer: &Rc<Environment>,
+        into: &mut Environment,
+        cause: Cause<'_>,
+    ) -> Result<(), Unreadable> {
+        let (file, text) = self.text(path, outer, cause)?;
+        let found = dotenv::parse(&text, file, &|name| outer.get(name).or_else(|| into.get(name)));
+        self.take_env_file(found, into)
+    }
+
+    /// Takes what an env file says, and notes what is wrong with it.
+    pub(crate) fn take_env_file(
+        &mut self,
+        found: dotenv::EnvFile,
+        into: &mut Environment,
+    ) -> Result<(), Unreadable> {
+        for (span, name) in found.missing {
+            let warning = format!("variable `{name}` is not set, and is taken for an empty text");
+            self.report.warning(span, "", warning);
+        }
+        if let Some((span, mistake)) = found.mistake {
+            self.report.mistake(span, "", mistake);
+            return Err(Unreadable);
+        }
+        into.assign_all(found.variables);
+        Ok(())
+    }
+
+    /// Copies the resources of an included model into `map`.
+    fn import(&mut self, map: &mut Mapping, mut imported: Node, resets: &Resets) {
+        for section in SECTIONS {
+            let entry = imported.as_map_mut().and_then(|map| map.remove(section));
+            let Some(entry) = entry else { continue };
+            let Value::Map(resources) = entry.node.value else { continue };
+            map.insert_missing(section, entry.key, || Node::map(Mapping::default(), entry.node.span));
+            let Some(target) = map.get_mut(section).and_then(Node::as_map_mut) else { continue };
+            let section_path = KeyPath::Root.key(section);
+            for (name, mut entry) in resources.into_entries() {
+                let Some(slot) = target.get_mut(&name) else {
+                    target.insert(name, entry.key, entry.node);
+                    continue;
+                };
+                resets.apply_below(section, &name, &mut entry.node);
+                let own = std::mem::replace(slot, Node::new(Value::Null, entry.key));
+                let path = section_path.key(&name);
+                *slot = merge::resources(section, entry.node, own, &path, &mut self.report);
+            }
+        }
+    }
+}
+
+/// Returns the place of the path `index` of `entry`, and whether it stands in a list.
+fn place_of(entry: &Node, index: usize) -> (crate::tree::span::Span, bool) {
+    let items = entry.list_at("path");
+    (items.get(index).map_or(entry.span, |item| item.span), items.len() > 1)
+}

@@ -1,0 +1,159 @@
+//! What a model implies, said aloud: the default network, dependencies that follow from links and shared namespaces,
+//! names of networks and volumes, variables that are taken from outside.
+//!
+//! Source: compose-go `loader/normalize.go`.
+
+use crate::check::mount::clean;
+use crate::sources::Sources;
+use crate::tree::mapping::Mapping;
+use crate::tree::node::{Node, Rule, Value};
+use crate::tree::span::Span;
+
+/// Gives variables without a value the one that they have outside: of a service, and of its build.
+pub(crate) fn take_variables(root: &mut Node, sources: &Sources) {
+    for (_, service) in services(root) {
+        take_from_outside(service.get_mut("environment"), sources);
+        take_from_outside(service.get_mut("build").and_then(|build| build.get_mut("args")), sources);
+    }
+}
+
+/// Says what the model of the project `name` implies.
+pub(crate) fn normalize(root: &mut Node, name: &str) {
+    let mut default_network = None;
+    for (_, service) in services(root) {
+        let span = service.span;
+        let Some(service) = service.as_map_mut() else { continue };
+        if join_default(service, span) {
+            default_network = default_network.or(Some(span));
+        }
+        normalize_service(service, span);
+    }
+    let span = root.span;
+    let Some(root) = root.as_map_mut() else { return };
+    if let Some(span) = default_network {
+        root.insert_missing("networks", span, || Node::map(Mapping::default(), span));
+        if let Some(networks) = root.get_mut("networks").and_then(Node::as_map_mut) {
+            networks.insert_missing("default", span, || Node::new(Value::Null, span));
+        }
+    }
+    for section in ["networks", "volumes", "configs", "secrets"] {
+        let resources = root.get_mut(section).and_then(Node::as_map_mut);
+        for (key, resource) in resources.into_iter().flat_map(Mapping::iter_mut) {
+            give_name(key, resource, name);
+        }
+    }
+    root.insert("name", span, Node::text(name, span));
+}
+
+fn services(root: &mut Node) -> impl Iterator<Item = (&str, &mut Node)> {
+    root.get_mut("services").and_then(Node::as_map_mut).into_iter().flat_map(Mapping::iter_mut)
+}
+
+fn take_from_outside(node: Option<&mut Node>, sources: &Sources) {
+    let variables = node.and_then(Node::as_map_mut).into_iter().flat_map(Mapping::iter_mut);
+    for (name, variable) in variables.filter(|(_, variable)| variable.is_null()) {
+        let outside = sources.environment(variable.span).and_then(|environment| environment.get(name));
+        if let Some(value) = outside {
+            let taken = Node::text(value, variable.span);
+            let before = std::mem::replace(variable, Node::new(Value::Null, variable.span));
+            *variable = taken.after(Rule::Interpolated, before);
+        }
+    }
+}
+
+/// Puts a service on the default network if it names no other; tells whether it is on it.
+fn join_default(service: &mut Mapping, span: Span) -> bool {
+    if service.contains("provider") || service.contains("network_mode") {
+        return false;
+    }
+    if service.get("networks").and_then(Node::as_map).is_none_or(Mapping::is_empty) {
+        let default = Node::fields([("default", Value::Null)], span);
+        service.insert("networks", span, default);
+    }
+    service.get("networks").is_some_and(|networks| networks.get("default").is_some())
+}
+
+fn normalize_service(service: &mut Mapping, span: Span) {
+    if service.get("pull_policy").and_then(Node::as_text) == Some("if_not_present") {
+        service.insert("pull_policy", span, Node::text("missing", span));
+    }
+    if let Some(build) = service.get_mut("build").and_then(Node::as_map_mut) {
+        build.insert_missing("context", span, || Node::text(".", span));
+        if !build.contains("dockerfile_inline") {
+            build.insert_missing("dockerfile", span, || Node::text("Dockerfile", span));
+        }
+        if let Some(args) = build.get_mut("args").and_then(Node::as_map_mut) {
+            args.retain(|_, value| !value.is_null());
+        }
+    }
+    for mount in service.get_mut("volumes").and_then(Node::as_list_mut).into_iter().flatten() {
+        if let Some(target) = mount.get_mut("target")
+            && let Some(text) = target.as_text()
+        {
+            target.value = Value::Text(clean(text));
+        }
+    }
+    inherit_hook_images(service);
+    depend(service, span);
+}
+
+fn inherit_hook_images(service: &mut Mapping) {
+    let Some(image) = service.get("image").cloned() else { return };
+    for hook in service.get_mut("pre_start").and_then(Node::as_list_mut).into_iter().flatten() {
+        if let Some(hook) = hook.as_map_mut() {
+            hook.insert_missing("image", image.span, || image.clone());
+        }
+    }
+}
+
+/// Adds the dependencies that follow from links, shared namespaces and mounts of other services.
+fn depend(service: &mut Mapping, span: Span) {
+    let mut implied: Vec<(String, Span, bool)> = Vec::new();
+    for link in service.get("links").and_then(Node::as_list).unwrap_or_default() {
+        let text = link.as_text().unwrap_or_default();
+        let name = text.split_once(':').map_or(text, |(name, _)| name);
+        implied.push((name.to_owned(), link.span, true));
+    }
+    for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
+        let Some(node) = service.get(key) else { continue };
+        if let Some(name) = node.as_text().and_then(|text| text.strip_prefix("service:")) {
+            implied.push((name.to_owned(), node.span, true));
+        }
+    }
+    for source in service.get("volumes_from").and_then(Node::as_list).unwrap_or_default() {
+        let text = source.as_text().unwrap_or_default();
+        if !text.starts_with("container:") {
+            let name = text.split_once(':').map_or(text, |(name, _)| name);
+            implied.push((name.to_owned(), source.span, false));
+        }
+    }
+    if implied.is_empty() {
+        return;
+    }
+    service.insert_missing("depends_on", span, || Node::map(Mapping::default(), span));
+    let Some(depends_on) = service.get_mut("depends_on").and_then(Node::as_map_mut) else { return };
+    for (name, span, restart) in implied {
+        depends_on.insert_missing(&name, span, || {
+            Node::fields(
+                [
+                    ("condition", Value::Text("service_started".to_owned())),
+                    ("restart", Value::Bool(restart)),
+                    ("required", Value::Bool(true)),
+                ],
+                span,
+            )
+        });
+    }
+}
+
+/// Gives a resource its name on the machine: its key if it is external, else behind the project's name.
+fn give_name(key: &str, resource: &mut Node, project: &str) {
+    let span = resource.span;
+    if resource.is_null() {
+        resource.value = Value::Map(Box::default());
+    }
+    let Some(map) = resource.as_map_mut() else { return };
+    let external = map.get("external").is_some_and(Node::is_true);
+    let name = if external { key.to_owned() } else { format!("{project}_{key}") };
+    map.insert_missing("name", span, || Node::text(name, span));
+}
