@@ -111,6 +111,16 @@ pub enum Role {
     OneOff(String),
 }
 
+impl Role {
+    /// Tells whether the container is one of its service's replicas.
+    pub fn is_replica(&self) -> bool {
+        match self {
+            Self::Replica(_) => true,
+            Self::OneOff(_) => false,
+        }
+    }
+}
+
 /// The process of a container, or one that is run in it later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSpec {

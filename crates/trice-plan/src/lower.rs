@@ -1,0 +1,288 @@
+//! From a service and its image to a container with nothing left open.
+//!
+//! ```text
+//! image config ──under──► service ──with──► place, instance, ports, volumes ──► ContainerSpec
+//! ```
+//!
+//! What the service says comes before what the image says, and both before the field's usual defaults.
+//!
+//! Sources: Compose Specification, `05-services.md`; OCI Image Specification, `conversion.md`; moby
+//! `daemon/pkg/oci/defaults.go` for the defaults.
+
+pub(crate) mod health;
+pub(crate) mod mounts;
+pub(crate) mod process;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use trice_model::container::{ContainerSpec, NetworkNamespace, ResolverSpec, Role};
+use trice_model::id::Ids;
+use trice_model::image::ObservedImage;
+use trice_model::name::{HostName, Key, NetworkName};
+use trice_model::network::{InstanceSpec, NetworkSpec};
+use trice_model::port::{ContainerPort, PublishedPort};
+use trice_model::project::Project;
+use trice_model::restart::RestartPolicy;
+use trice_model::service::{ExtraHost, NetworkMode, Service};
+use trice_model::signal::Signal;
+use trice_model::units::Bytes;
+use trice_model::volume::VolumeSpec;
+
+use crate::label::{self, ContainerFacts};
+use crate::mistake::PlanError;
+use crate::place::Place;
+use crate::realm::Realm;
+use crate::{diff, instance, order};
+
+const SHM_SIZE: Bytes = Bytes(64 << 20);
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What of the kernel's files a container does not see. Source: moby `daemon/pkg/oci/defaults.go`.
+const MASKED_PATHS: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// What of the kernel's files a container only reads. Source: as above.
+const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Why a service cannot become a container.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LowerError {
+    /// Nobody says what to run.
+    #[error("there is no command: neither the service nor image `{image}` has one")]
+    NoCommand {
+        /// The image.
+        image: String,
+    },
+    /// The working directory must not depend on another one.
+    #[error("working directory `{path}` is not absolute")]
+    RelativeWorkingDir {
+        /// The path.
+        path: String,
+    },
+    /// The setting would change the host's network.
+    #[error("`{name}` cannot be set with `network_mode: host`")]
+    HostSysctl {
+        /// The setting.
+        name: String,
+    },
+    /// There is no network to reach the host by.
+    #[error("`{host}: host-gateway` needs a network, and the service is on none")]
+    NoGateway {
+        /// The name that should mean the host.
+        host: String,
+    },
+    /// The image is not here and must not be fetched.
+    #[error("image `{image}` is not here, and `pull_policy: never` forbids to fetch it")]
+    ImageAbsent {
+        /// The image.
+        image: String,
+    },
+}
+
+impl LowerError {
+    /// Returns a way out.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoCommand { .. } => Some("write `command:`".into()),
+            Self::RelativeWorkingDir { path } => Some(format!("write `/{path}`")),
+            Self::HostSysctl { .. } => Some("set it on the host with sysctl(8)".into()),
+            Self::NoGateway { .. } => None,
+            Self::ImageAbsent { .. } => Some("import it, or take `pull_policy` out".into()),
+        }
+    }
+}
+
+/// All that makes a container.
+#[derive(Debug)]
+pub(crate) struct Lowering<'a> {
+    /// Its project.
+    pub(crate) project: &'a Project,
+    /// Which container it is.
+    pub(crate) place: &'a Place<'a>,
+    /// Its image.
+    pub(crate) image: &'a ObservedImage,
+    /// Its instance, if not the host's namespace.
+    pub(crate) instance: Option<&'a InstanceSpec>,
+    /// The networks, by key.
+    pub(crate) networks: &'a BTreeMap<Key, NetworkSpec>,
+    /// The ports of the host that lead to it.
+    pub(crate) published: Vec<PublishedPort>,
+    /// Volumes without a name are not taken over from the container that is there.
+    pub(crate) renew_volumes: bool,
+    /// The engine.
+    pub(crate) realm: &'a Realm,
+}
+
+/// A container, and the volumes without a name that it needs.
+#[derive(Debug)]
+pub(crate) struct Lowered {
+    /// The container.
+    pub(crate) container: ContainerSpec,
+    /// Volumes that are new with it.
+    pub(crate) volumes: Vec<VolumeSpec>,
+}
+
+/// Makes the container, under a new id.
+///
+/// # Errors
+/// All that the service says and cannot be had.
+pub(crate) fn lower(work: &Lowering<'_>, ids: &mut Ids) -> Result<Lowered, Vec<PlanError>> {
+    let mut errors = Vec::new();
+    let id = ids.container();
+    let (place, service) = (work.place, work.place.service);
+    let short = || id.short().parse().expect("twelve hexadecimal digits are a host name");
+    let hostname: HostName = service.hostname.clone().unwrap_or_else(short);
+    let process = process::lower(work, &hostname, &mut errors);
+    let (mounts, volumes) = mounts::lower(work, ids);
+    let open = service.privileged || service.security.systempaths_unconfined;
+    let paths = |paths: &[&str]| if open { Vec::new() } else { paths.iter().map(PathBuf::from).collect() };
+    let mut container = ContainerSpec {
+        id,
+        name: place.name.clone(),
+        project: work.project.name.clone(),
+        service: place.service_name.clone(),
+        role: place.role.clone(),
+        labels: under(&work.image.config.labels, &service.labels),
+        image: service.image.clone(),
+        image_id: work.image.id.clone(),
+        layers: work.image.layers.clone(),
+        process,
+        hostname,
+        domainname: service.domainname.clone(),
+        mounts,
+        shm_size: service.shm_size.unwrap_or(SHM_SIZE),
+        read_only: service.read_only,
+        init: service.init,
+        network: work
+            .instance
+            .map_or(NetworkNamespace::Host, |own| NetworkNamespace::Instance(own.name.clone())),
+        aliases: aliases(work),
+        links: service.links.clone(),
+        links_env: service.links_env,
+        exposed: exposed(service, work.image),
+        published: work.published.clone(),
+        hosts: hosts(work, &mut errors),
+        resolver: ResolverSpec {
+            servers: service.dns.clone(),
+            search: service.dns_search.clone(),
+            options: service.dns_opt.clone(),
+        },
+        sysctls: sysctls(work, &mut errors),
+        privileged: service.privileged,
+        masked_paths: paths(&MASKED_PATHS),
+        readonly_paths: paths(&READONLY_PATHS),
+        resources: service.resources,
+        stop_signal: service.stop_signal.or(work.image.config.stop_signal).unwrap_or(Signal::TERM),
+        stop_grace: service.stop_grace_period.unwrap_or(STOP_GRACE),
+        restart: restart(place),
+        health: health::lower(service.healthcheck.as_ref(), work.image.config.healthcheck.as_ref()),
+        depends_on: order::dependencies(service),
+        attach: service.attach,
+        config_hash: String::new(),
+    };
+    // The hash covers what people wrote; the labels of Compose, of which it is one, come on top.
+    container.config_hash = diff::config_hash(&container);
+    container.labels = label::of_container(&container.labels, &facts(work, &container), work.realm);
+    if errors.is_empty() { Ok(Lowered { container, volumes }) } else { Err(errors) }
+}
+
+fn facts<'a>(work: &'a Lowering<'_>, container: &'a ContainerSpec) -> ContainerFacts<'a> {
+    ContainerFacts {
+        project: work.project,
+        service: &container.service,
+        role: &container.role,
+        image_id: &container.image_id,
+        depends_on: &container.depends_on,
+        config_hash: &container.config_hash,
+    }
+}
+
+/// Returns `low` with `high` over it.
+fn under(low: &BTreeMap<String, String>, high: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    low.iter().chain(high).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn aliases(work: &Lowering<'_>) -> BTreeMap<NetworkName, Vec<String>> {
+    let place = work.place;
+    let known = place.service.networks.iter().filter(|_| place.answers && work.instance.is_some());
+    known
+        .filter_map(|(key, attachment)| {
+            let network = work.networks.get(key)?;
+            let mut names = vec![place.service_name.to_string()];
+            names.extend(
+                attachment.aliases.iter().filter(|alias| *alias != place.service_name.as_str()).cloned(),
+            );
+            Some((network.name.clone(), names))
+        })
+        .collect()
+}
+
+fn exposed(service: &Service, image: &ObservedImage) -> BTreeSet<ContainerPort> {
+    let published = service.ports.iter().map(|port| port.target);
+    image.config.exposed_ports.iter().chain(&service.expose).copied().chain(published).collect()
+}
+
+/// Returns the lines for `/etc/hosts`. The host is reached by the gateway of the network that leads out, or,
+/// where none does, of the first one.
+fn hosts(work: &Lowering<'_>, errors: &mut Vec<PlanError>) -> Vec<(IpAddr, String)> {
+    let mut lines = Vec::new();
+    for (name, address) in &work.place.service.extra_hosts {
+        let address = match address {
+            ExtraHost::Address(address) => Some(*address),
+            ExtraHost::HostGateway => host_address(work).map(IpAddr::V4),
+        };
+        match address {
+            Some(address) => lines.push((address, name.clone())),
+            None => {
+                let path = format!("services.{}.extra_hosts", work.place.service_name);
+                errors.push(PlanError::new(path, LowerError::NoGateway { host: name.clone() }));
+            }
+        }
+    }
+    lines
+}
+
+fn host_address(work: &Lowering<'_>) -> Option<Ipv4Addr> {
+    let Some(own) = work.instance else { return Some(Ipv4Addr::LOCALHOST) };
+    let leads_out = own.endpoints.iter().find_map(|endpoint| endpoint.gateway);
+    leads_out.or_else(|| {
+        let first = own.endpoints.first()?;
+        work.networks.values().find(|network| network.name == first.network).map(|network| network.gateway)
+    })
+}
+
+fn sysctls(work: &Lowering<'_>, errors: &mut Vec<PlanError>) -> BTreeMap<String, String> {
+    let service = work.place.service;
+    let (network, own): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        service.sysctls.clone().into_iter().partition(|(name, _)| instance::is_network_sysctl(name));
+    match service.network_mode {
+        NetworkMode::Own | NetworkMode::None => {}
+        NetworkMode::Host => errors.extend(network.into_keys().map(|name| {
+            let path = format!("services.{}.sysctls.{name}", work.place.service_name);
+            PlanError::new(path, LowerError::HostSysctl { name })
+        })),
+    }
+    own
+}
+
+fn restart(place: &Place<'_>) -> RestartPolicy {
+    match place.role {
+        Role::Replica(_) => place.service.restart,
+        Role::OneOff(_) => RestartPolicy::No,
+    }
+}

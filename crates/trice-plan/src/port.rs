@@ -1,0 +1,323 @@
+//! Which port of the host leads to a container.
+//!
+//! A fixed port is what it is, and replicas of a service share it. Of a range, and where the file leaves it
+//! open, each replica takes its own: the one that it had, or else a free one. Open ones are searched above
+//! the ports that Linux gives to outgoing connections, where nothing else turns up between the plan and the
+//! start, and from a place that follows from the names, so that a project gets the same ports again after its
+//! going down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use trice_model::name::{ContainerName, ProjectName, ServiceName};
+use trice_model::network::InstanceName;
+use trice_model::port::{ContainerPort, HostPort, Port, Protocol, PublishedPort};
+
+use crate::digest;
+use crate::mistake::PlanError;
+
+/// Above `net.ipv4.ip_local_port_range`, and then its upper part, which is IANA's range for such uses.
+const OPEN_PORTS: [RangeInclusive<u16>; 2] = [61_000..=65_535, 49_152..=60_999];
+
+/// Why a port of the host cannot lead to a container.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PortError {
+    /// It leads elsewhere.
+    #[error("host port {port}/{protocol} is published by `{holder}` already")]
+    Taken {
+        /// The port.
+        port: u16,
+        /// Its protocol.
+        protocol: Protocol,
+        /// Who publishes it.
+        holder: ContainerName,
+    },
+    /// Each port of a range is taken.
+    #[error("no host port is free in {first}-{last}/{protocol}")]
+    RangeExhausted {
+        /// The first one.
+        first: u16,
+        /// The last one.
+        last: u16,
+        /// Their protocol.
+        protocol: Protocol,
+    },
+    /// A container in the host's network has the host's ports already.
+    #[error("ports cannot be published with `network_mode: host`")]
+    HostNetwork,
+}
+
+impl PortError {
+    /// Returns a way out.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Taken { holder, .. } => Some(format!("choose another port, or stop `{holder}`")),
+            Self::RangeExhausted { .. } => {
+                Some("each replica takes a port of its own: widen the range, or lower the scale".into())
+            }
+            Self::HostNetwork => {
+                Some("take `ports` out: the container listens on the host's addresses".into())
+            }
+        }
+    }
+}
+
+/// A container that wants ports of the host.
+#[derive(Debug, Clone)]
+pub(crate) struct Berth<'a> {
+    /// Which container.
+    pub(crate) instance: InstanceName,
+    /// Its service: replicas share fixed ports.
+    pub(crate) owner: (&'a ProjectName, &'a ServiceName),
+    /// What it wants.
+    pub(crate) ports: &'a [Port],
+    /// What it has had.
+    pub(crate) previous: &'a [PublishedPort],
+}
+
+/// A port of the host that leads to a container.
+#[derive(Debug, Clone)]
+pub(crate) struct Lead<'a> {
+    /// The container.
+    pub(crate) holder: ContainerName,
+    /// Its service.
+    pub(crate) owner: (&'a ProjectName, &'a ServiceName),
+    /// The port.
+    pub(crate) port: PublishedPort,
+}
+
+/// The ports of each container, in the order of its wishes.
+pub(crate) type Published = BTreeMap<InstanceName, Vec<PublishedPort>>;
+
+/// Gives ports to each berth, beside those that `leads` has given to others and those that are `busy`.
+///
+/// # Errors
+/// All wishes that cannot be met.
+pub(crate) fn allocate(
+    leads: Vec<Lead<'_>>,
+    busy: &[(Protocol, u16)],
+    berths: &[Berth<'_>],
+) -> Result<Published, Vec<PlanError>> {
+    let mut board = Board { leads: BTreeMap::new(), busy: busy.iter().copied().collect() };
+    leads.into_iter().for_each(|lead| board.note(lead));
+    let mut given: BTreeMap<(&InstanceName, usize), PublishedPort> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for pass in [Board::take_fixed, Board::take_previous, Board::take_free] {
+        for berth in berths {
+            for (index, port) in berth.ports.iter().enumerate() {
+                let key = (&berth.instance, index);
+                if given.contains_key(&key) {
+                    continue;
+                }
+                match pass(&mut board, berth, port) {
+                    Ok(Some(published)) => _ = given.insert(key, published),
+                    Ok(None) => {}
+                    Err(error) => errors.push(PlanError::new(path(berth, index), error)),
+                }
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let mut published = Published::new();
+    for ((instance, _), port) in given {
+        published.entry(instance.clone()).or_default().push(port);
+    }
+    Ok(published)
+}
+
+fn path(berth: &Berth<'_>, index: usize) -> String {
+    format!("services.{}.ports[{index}]", berth.owner.1)
+}
+
+/// Who has which port.
+struct Board<'a> {
+    leads: BTreeMap<(Protocol, u16), Vec<Lead<'a>>>,
+    busy: BTreeSet<(Protocol, u16)>,
+}
+
+impl<'a> Board<'a> {
+    fn take_fixed(&mut self, berth: &Berth<'a>, port: &Port) -> Result<Option<PublishedPort>, PortError> {
+        let HostPort::Fixed(number) = port.published else { return Ok(None) };
+        let wanted = published(port, number);
+        let rival = self
+            .rivals(&wanted)
+            .find(|lead| lead.owner != berth.owner || lead.port != wanted)
+            .map(|lead| lead.holder.clone());
+        match rival {
+            Some(holder) => Err(PortError::Taken { port: number, protocol: port.target.protocol, holder }),
+            None => Ok(Some(self.give(wanted, berth))),
+        }
+    }
+
+    fn take_previous(&mut self, berth: &Berth<'a>, port: &Port) -> Result<Option<PublishedPort>, PortError> {
+        let fits = |previous: &PublishedPort| {
+            let in_range = match port.published {
+                HostPort::Any => true,
+                HostPort::Fixed(_) => false,
+                HostPort::OneOf { first, last } => (first..=last).contains(&previous.host_port),
+            };
+            in_range && *previous == published(port, previous.host_port)
+        };
+        let kept = berth
+            .previous
+            .iter()
+            .find(|previous| fits(previous) && self.rivals(previous).next().is_none())
+            .copied();
+        Ok(kept.map(|kept| self.give(kept, berth)))
+    }
+
+    fn take_free(&mut self, berth: &Berth<'a>, port: &Port) -> Result<Option<PublishedPort>, PortError> {
+        let found = match port.published {
+            HostPort::Fixed(_) => return Ok(None),
+            HostPort::Any => {
+                let begin = begin(&berth.instance, port.target);
+                OPEN_PORTS
+                    .into_iter()
+                    .flat_map(|range| round(range, begin))
+                    .find(|number| self.is_free(port, *number))
+            }
+            HostPort::OneOf { first, last } => (first..=last).find(|number| self.is_free(port, *number)),
+        };
+        let (first, last) = match port.published {
+            HostPort::OneOf { first, last } => (first, last),
+            HostPort::Any | HostPort::Fixed(_) => (*OPEN_PORTS[1].start(), *OPEN_PORTS[0].end()),
+        };
+        let protocol = port.target.protocol;
+        let number = found.ok_or(PortError::RangeExhausted { first, last, protocol })?;
+        Ok(Some(self.give(published(port, number), berth)))
+    }
+
+    fn is_free(&self, port: &Port, number: u16) -> bool {
+        !self.busy.contains(&(port.target.protocol, number))
+            && self.rivals(&published(port, number)).next().is_none()
+    }
+
+    /// Returns those who have the same port on an address that is also wanted.
+    fn rivals(&self, wanted: &PublishedPort) -> impl Iterator<Item = &Lead<'a>> {
+        let key = (wanted.target.protocol, wanted.host_port);
+        let host_ip = wanted.host_ip;
+        self.leads.get(&key).into_iter().flatten().filter(move |lead| meet(lead.port.host_ip, host_ip))
+    }
+
+    fn give(&mut self, port: PublishedPort, berth: &Berth<'a>) -> PublishedPort {
+        self.note(Lead { holder: berth.instance.clone(), owner: berth.owner, port });
+        port
+    }
+
+    fn note(&mut self, lead: Lead<'a>) {
+        let key = (lead.port.target.protocol, lead.port.host_port);
+        self.leads.entry(key).or_default().push(lead);
+    }
+}
+
+fn published(port: &Port, host_port: u16) -> PublishedPort {
+    PublishedPort { host_ip: port.host_ip, host_port, target: port.target }
+}
+
+/// Tells whether a connection could mean either address: they are the same, or one is all of them.
+fn meet(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
+    let all = |ip: Option<IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
+    all(a) || all(b) || a == b
+}
+
+fn begin(instance: &InstanceName, target: ContainerPort) -> u32 {
+    digest::number(&[instance.as_str(), &target.to_string()])
+}
+
+/// Returns the numbers of `range`, from the one that `begin` points to and round.
+fn round(range: RangeInclusive<u16>, begin: u32) -> impl Iterator<Item = u16> {
+    let (first, count) = (*range.start(), u32::from(range.end() - range.start()) + 1);
+    (0..count).map(move |step| first + (begin.wrapping_add(step) % count) as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Wish {
+        instance: &'static str,
+        service: &'static str,
+        ports: Vec<Port>,
+        previous: Vec<PublishedPort>,
+    }
+
+    fn target(number: u16) -> ContainerPort {
+        ContainerPort { protocol: Protocol::Tcp, number }
+    }
+
+    fn port(published: HostPort) -> Port {
+        Port { target: target(80), published, host_ip: None }
+    }
+
+    fn wish(instance: &'static str, ports: &[Port]) -> Wish {
+        let service = instance.split('-').next().unwrap_or(instance);
+        Wish { instance, service, ports: ports.to_vec(), previous: Vec::new() }
+    }
+
+    fn give(busy: &[(Protocol, u16)], wishes: &[Wish]) -> Result<Vec<Vec<u16>>, Vec<String>> {
+        let project: ProjectName = "shop".parse().unwrap();
+        let services: Vec<ServiceName> = wishes.iter().map(|wish| wish.service.parse().unwrap()).collect();
+        let berths: Vec<Berth<'_>> = wishes
+            .iter()
+            .zip(&services)
+            .map(|(wish, service)| Berth {
+                instance: wish.instance.parse().unwrap(),
+                owner: (&project, service),
+                ports: &wish.ports,
+                previous: &wish.previous,
+            })
+            .collect();
+        match allocate(Vec::new(), busy, &berths) {
+            Ok(published) => Ok(berths
+                .iter()
+                .map(|berth| published[&berth.instance].iter().map(|port| port.host_port).collect())
+                .collect()),
+            Err(errors) => Err(errors.iter().map(PlanError::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn replicas_share_a_fixed_port_and_services_do_not() {
+        let fixed = [port(HostPort::Fixed(8080))];
+        assert_eq!(give(&[], &[wish("web-1", &fixed), wish("web-2", &fixed)]).unwrap(), [[8080], [8080]]);
+        assert_eq!(
+            give(&[], &[wish("web-1", &fixed), wish("api-1", &fixed)]).unwrap_err(),
+            ["services.api.ports[0]: host port 8080/tcp is published by `web-1` already"]
+        );
+    }
+
+    #[test]
+    fn one_port_may_lead_to_two_services_on_two_addresses() {
+        let on = |ip: &str| [Port { host_ip: Some(ip.parse().unwrap()), ..port(HostPort::Fixed(80)) }];
+        assert!(give(&[], &[wish("web-1", &on("127.0.0.1")), wish("api-1", &on("127.0.0.2"))]).is_ok());
+        assert!(give(&[], &[wish("web-1", &on("0.0.0.0")), wish("api-1", &on("127.0.0.2"))]).is_err());
+    }
+
+    #[test]
+    fn each_replica_takes_its_own_of_a_range_until_it_ends() {
+        let range = [port(HostPort::OneOf { first: 9000, last: 9001 })];
+        let wishes = ["web-1", "web-2", "web-3"].map(|name| wish(name, &range));
+        assert_eq!(give(&[], &wishes[..2]).unwrap(), [[9000], [9001]]);
+        assert_eq!(
+            give(&[], &wishes).unwrap_err(),
+            ["services.web.ports[0]: no host port is free in 9000-9001/tcp"]
+        );
+    }
+
+    #[test]
+    fn an_open_port_is_kept_and_a_new_one_is_not_busy_and_the_same_again() {
+        let open = [port(HostPort::Any)];
+        let first = give(&[], &[wish("web-1", &open)]).unwrap()[0][0];
+        assert!(first >= 61_000, "{first}");
+        assert_eq!(give(&[], &[wish("web-1", &open)]).unwrap(), [[first]]);
+        let busy = [(Protocol::Tcp, first)];
+        assert_ne!(give(&busy, &[wish("web-1", &open)]).unwrap(), [[first]]);
+        // A port that the container has is busy because the container has it.
+        let mut kept = wish("web-1", &open);
+        kept.previous = vec![PublishedPort { host_ip: None, host_port: first, target: target(80) }];
+        assert_eq!(give(&busy, &[kept]).unwrap(), [[first]]);
+    }
+}

@@ -1,0 +1,83 @@
+//! One engine among those of this machine: what keeps the names of its links and tables apart from another's.
+//!
+//! ```text
+//! run directory ──hash──► tag 4f2a ──► bridge      tr4f2a6b86b273      of a network's name
+//!                                 ├──► host link   tr4f2a0c91d7e2      another one each time
+//!                                 └──► nft table   trice-4f2a-shop
+//! ```
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use trice_model::id::Ids;
+use trice_model::name::{LinkName, NetworkName, ProjectName};
+
+use crate::digest;
+
+/// An engine, as the names of what it makes tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Realm {
+    tag: String,
+    engine_version: String,
+}
+
+impl Realm {
+    /// Returns the realm of the engine of `engine_version` that keeps its sockets in `run_directory`.
+    pub fn new(run_directory: &Path, engine_version: &str) -> Self {
+        let mut tag = digest::hex(run_directory.as_os_str().as_bytes());
+        tag.truncate(4);
+        Self { tag, engine_version: engine_version.to_owned() }
+    }
+
+    /// Returns the four hexadecimal digits that stand for the run directory.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// Returns the engine's version, which containers carry in a label.
+    pub fn engine_version(&self) -> &str {
+        &self.engine_version
+    }
+
+    /// Returns how the names of all links of this engine begin.
+    pub fn link_prefix(&self) -> String {
+        format!("tr{}", self.tag)
+    }
+
+    /// Returns the interface of the bridge of `network`.
+    pub fn bridge(&self, network: &NetworkName) -> LinkName {
+        self.link(&digest::hex(network.as_str().as_bytes())[..8])
+    }
+
+    /// Returns a new name for the host's end of a pair.
+    pub fn host_link(&self, ids: &mut Ids) -> LinkName {
+        self.link(&ids.suffix(8))
+    }
+
+    /// Returns the name of the packet filter's table of `project`.
+    pub fn table(&self, project: &ProjectName) -> String {
+        format!("trice-{}-{project}", self.tag)
+    }
+
+    fn link(&self, digits: &str) -> LinkName {
+        format!("tr{}{digits}", self.tag).parse().expect("14 letters and digits name a link")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_links_fit_the_kernel_and_differ_between_engines_and_networks() {
+        let (a, b) = (Realm::new(Path::new("/run/a"), "1"), Realm::new(Path::new("/run/b"), "1"));
+        let (front, back) = ("shop_front".parse().unwrap(), "shop_back".parse().unwrap());
+        assert_eq!(a.bridge(&front).as_str().len(), 14);
+        assert_eq!(a.bridge(&front), a.bridge(&front));
+        assert_ne!(a.bridge(&front), b.bridge(&front));
+        assert_ne!(a.bridge(&front), a.bridge(&back));
+        let mut ids = Ids::new([1; 4]);
+        assert_ne!(a.host_link(&mut ids), a.host_link(&mut ids));
+    }
+}

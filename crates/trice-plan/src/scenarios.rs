@@ -1,0 +1,8 @@
+//! Plans as people read them: each test is a change to a project, and the steps that it leads to.
+
+mod down;
+mod names;
+mod network;
+mod run;
+mod start;
+mod up;

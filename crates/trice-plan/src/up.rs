@@ -1,0 +1,315 @@
+//! A project comes up: what its files say becomes what is there.
+//!
+//! ```text
+//! services ─► places ─► networks ─► images here? ─no─► fetch, look, plan again
+//!                                      │yes
+//!             instances, ports ◄───────┘
+//!                 └─► containers ─► fates ─► changes ─► steps
+//! ```
+//!
+//! Source: docker/compose `pkg/compose/create.go` and `convergence.go` for what users are used to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use trice_model::id::Ids;
+use trice_model::mount::MountSource;
+use trice_model::name::{Key, ServiceName};
+use trice_model::network::InstanceName;
+use trice_model::port::Port;
+use trice_model::project::Project;
+use trice_model::service::{Condition, NetworkMode, Service};
+use trice_model::time::Timestamp;
+
+use crate::address::{self, Addresses, Held};
+use crate::bystander::{self, Bystanders};
+use crate::converge::{Convergence, Taken};
+use crate::fetch;
+use crate::found::{self, Found};
+use crate::instance;
+use crate::intent::UpOptions;
+use crate::lower::{self, Lowered, Lowering};
+use crate::mistake::{Mistakes, PlanError};
+use crate::network::{self, NetworkError, Networks};
+use crate::order::{self, OrderError};
+use crate::place::{self, Place, Places};
+use crate::plan::Plan;
+use crate::port::{self, Berth, Lead, PortError, Published};
+use crate::realm::Realm;
+use crate::volume::{self, VolumeError, Volumes};
+use crate::weave;
+
+/// Plans an `up`.
+///
+/// # Errors
+/// All mistakes at once.
+pub(crate) fn plan(
+    project: &Project,
+    options: &UpOptions,
+    found: &Found,
+    realm: &Realm,
+    asked_at: Timestamp,
+    ids: &mut Ids,
+) -> Result<Plan, Vec<PlanError>> {
+    let services = order::selection(project, &options.services, options.no_deps)?;
+    let places = place::replicas(project, &services, options, found)?;
+    plan_places(&Wish { project, options, found, realm, asked_at }, &services, places, ids)
+}
+
+/// What is asked for, and what is there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    /// The project.
+    pub(crate) project: &'a Project,
+    /// How it comes up.
+    pub(crate) options: &'a UpOptions,
+    /// What is there.
+    pub(crate) found: &'a Found,
+    /// The engine.
+    pub(crate) realm: &'a Realm,
+    /// When it was asked for.
+    pub(crate) asked_at: Timestamp,
+}
+
+/// Plans so that the places of `services` are taken as they should be.
+///
+/// # Errors
+/// All mistakes at once.
+pub(crate) fn plan_places(
+    wish: &Wish<'_>,
+    services: &[ServiceName],
+    places: Places<'_>,
+    ids: &mut Ids,
+) -> Result<Plan, Vec<PlanError>> {
+    let (networks, volumes) = objects(wish, services, &places)?;
+    let made = places.places.iter().filter(|place| place.kept().is_none());
+    let wanted = made.map(|place| (place.service_name, place.service));
+    if let Some(mut fetches) = fetch::plan(wanted, wish.found)? {
+        fetches.notes.extend(places.notes);
+        return Ok(fetches);
+    }
+    let bystanders = bystander::look(&wish.project.name, wish.found, &places, &networks);
+    let (addresses, published, port_notes) = allocate(wish, &places, &networks, &bystanders)?;
+    let (taken, seat_notes) = seat(wish, places.places, &networks, &addresses, &published, ids)?;
+    let leaving = places.leaving;
+    let convergence =
+        Convergence { wish, networks: &networks, addresses: &addresses, taken, leaving, bystanders };
+    let mut changes = convergence.changes(volumes.missing, ids);
+    let notes = [places.notes, networks.notes.clone(), volumes.notes, port_notes, seat_notes];
+    changes.notes = notes.concat();
+    Ok(weave::weave(changes))
+}
+
+/// Works out networks and volumes, and what else can be checked without the images.
+fn objects(
+    wish: &Wish<'_>,
+    services: &[ServiceName],
+    places: &Places<'_>,
+) -> Result<(Networks, Volumes), Vec<PlanError>> {
+    let mut mistakes = Mistakes::default();
+    places.name_conflicts(wish.found).into_iter().for_each(|error| mistakes.add(error));
+    let selected = || services.iter().filter_map(|name| wish.project.services.get(name));
+    let network_keys: BTreeSet<Key> =
+        selected().flat_map(|service| service.networks.keys().cloned()).collect();
+    let volume_keys: BTreeSet<Key> =
+        selected().flat_map(|service| &service.volumes).filter_map(|mount| key_of(&mount.source)).collect();
+    for place in &places.places {
+        check_keys(wish.project, place, &mut mistakes);
+    }
+    let networks = mistakes.sift(network::wanted(wish.project, &network_keys, wish.found, wish.realm));
+    let volumes = mistakes.sift(volume::wanted(wish.project, &volume_keys, wish.found, wish.realm));
+    mistakes.done()?;
+    Ok((networks.unwrap_or_default(), volumes.unwrap_or_default()))
+}
+
+fn key_of(source: &MountSource) -> Option<Key> {
+    match source {
+        MountSource::Volume { key, .. } => key.clone(),
+        MountSource::Bind(_) | MountSource::Tmpfs(_) => None,
+    }
+}
+
+/// Checks that what a service names is defined, and that it does not want what excludes each other.
+fn check_keys(project: &Project, place: &Place<'_>, mistakes: &mut Mistakes) {
+    let (service, path) = (place.service, format!("services.{}", place.service_name));
+    for key in service.networks.keys().filter(|key| !project.networks.contains_key(*key)) {
+        let error = NetworkError::Undefined { key: key.clone() };
+        mistakes.add(PlanError::new(format!("{path}.networks.{key}"), error));
+    }
+    for (index, mount) in service.volumes.iter().enumerate() {
+        if let Some(key) = key_of(&mount.source).filter(|key| !project.volumes.contains_key(key)) {
+            mistakes.add(PlanError::new(format!("{path}.volumes[{index}]"), VolumeError::Undefined { key }));
+        }
+    }
+    match service.network_mode {
+        NetworkMode::Host if place.publishes && !service.ports.is_empty() => {
+            mistakes.add(PlanError::new(format!("{path}.ports"), PortError::HostNetwork));
+        }
+        NetworkMode::Host | NetworkMode::Own | NetworkMode::None => {}
+    }
+}
+
+/// Gives out addresses and ports of the host.
+fn allocate(
+    wish: &Wish<'_>,
+    places: &Places<'_>,
+    networks: &Networks,
+    bystanders: &Bystanders<'_>,
+) -> Result<(Addresses, Published, Vec<String>), Vec<PlanError>> {
+    let mut mistakes = Mistakes::default();
+    let addresses = mistakes.sift(allocate_addresses(wish, places, networks, bystanders));
+    let mut notes = BTreeSet::new();
+    let berths = berths(wish, places, networks, &mut notes);
+    let leads = leads(wish, places);
+    let published = mistakes.sift(port::allocate(leads, &wish.found.host.busy_ports, &berths));
+    mistakes.done()?;
+    Ok((addresses.unwrap_or_default(), published.unwrap_or_default(), notes.into_iter().collect()))
+}
+
+fn allocate_addresses(
+    wish: &Wish<'_>,
+    places: &Places<'_>,
+    networks: &Networks,
+    bystanders: &Bystanders<'_>,
+) -> Result<Addresses, Vec<PlanError>> {
+    let mut seats: Vec<_> =
+        places.places.iter().flat_map(|place| instance::seats(place, networks, wish.found)).collect();
+    let moved = networks.moved(wish.found);
+    for bystander in &bystanders.moving {
+        seats.extend(instance::seats_of(&bystander.spec, &moved));
+    }
+    // Whoever gets an address here, or goes, gives the old one back.
+    let vacating: BTreeSet<InstanceName> = seats
+        .iter()
+        .map(|seat| &seat.instance)
+        .chain(bystanders.leaving.iter().map(|leaver| &leaver.spec.name))
+        .cloned()
+        .collect();
+    let held: Vec<Held> = wish
+        .found
+        .instances
+        .values()
+        .flat_map(|there| there.spec.endpoints.iter().map(move |endpoint| (&there.spec.name, endpoint)))
+        .map(|(name, endpoint)| Held {
+            instance: name.clone(),
+            network: endpoint.network.clone(),
+            address: endpoint.address.addr(),
+            leaving: vacating.contains(name),
+        })
+        .collect();
+    address::allocate(&networks.by_name(), &held, &seats)
+}
+
+/// Returns the wishes for ports of the host. Where no network leads out none can be met, and that is only
+/// told: the same file does the same with others.
+fn berths<'a>(
+    wish: &Wish<'a>,
+    places: &'a Places<'_>,
+    networks: &Networks,
+    notes: &mut BTreeSet<String>,
+) -> Vec<Berth<'a>> {
+    let mut berths = Vec::new();
+    let wishing =
+        |place: &&Place<'_>| place.publishes && place.kept().is_none() && !place.service.ports.is_empty();
+    for place in places.places.iter().filter(wishing) {
+        let attached = place.service.networks.keys().filter_map(|key| networks.specs.get(key));
+        if place.service.network_mode != NetworkMode::Own
+            || attached.into_iter().all(|network| network.internal)
+        {
+            notes.insert(format!(
+                "ports of `{}` are not published: it is on no network with a way out",
+                place.service_name
+            ));
+            continue;
+        }
+        let ports: &[Port] = &place.service.ports;
+        berths.push(Berth {
+            instance: place.name.clone(),
+            owner: (&wish.project.name, place.service_name),
+            ports,
+            previous: place.old.map_or(&[], |old| &old.spec.published),
+        });
+    }
+    berths
+}
+
+/// Returns the ports that lead to containers which this plan leaves alone.
+fn leads<'a>(wish: &Wish<'a>, places: &Places<'_>) -> Vec<Lead<'a>> {
+    let ours: BTreeSet<_> = places.going().map(|container| &container.spec.id).collect();
+    let others = wish.found.containers.values().filter(|container| !ours.contains(&container.spec.id));
+    others
+        .filter(|container| !found::is_at_rest(container))
+        .flat_map(|container| container.spec.published.iter().map(move |port| (&container.spec, *port)))
+        .map(|(spec, port)| Lead { holder: spec.name.clone(), owner: (&spec.project, &spec.service), port })
+        .collect()
+}
+
+/// Makes instances and containers for all places, and notes what the user should know.
+fn seat<'a>(
+    wish: &Wish<'_>,
+    places: Vec<Place<'a>>,
+    networks: &Networks,
+    addresses: &Addresses,
+    published: &Published,
+    ids: &mut Ids,
+) -> Result<(Vec<Taken<'a>>, Vec<String>), Vec<PlanError>> {
+    let mut mistakes = Mistakes::default();
+    let notes = if wish.options.no_deps { Vec::new() } else { check_probes(wish, &places, &mut mistakes) };
+    let mut taken = Vec::new();
+    let moved = networks.moved(wish.found);
+    for place in places {
+        let there = place.kept().and_then(|kept| wish.found.instance_of(kept));
+        let instance = match there {
+            Some(there) => Some(instance::reseated(&there.spec, &moved, addresses, wish.realm, ids)),
+            None => instance::wanted(&place, &wish.project.name, &networks.specs, addresses, wish.realm, ids),
+        };
+        if let Some(kept) = place.kept() {
+            let container = kept.spec.clone();
+            taken.push(Taken { place, instance, container, volumes: Vec::new() });
+            continue;
+        }
+        // Only places whose images are here get this far: a plan that fetches ends before.
+        let Some(image) = wish.found.images.get(&place.service.image) else { continue };
+        let lowering = Lowering {
+            project: wish.project,
+            place: &place,
+            image,
+            instance: instance.as_ref(),
+            networks: &networks.specs,
+            published: published.get(&place.name).cloned().unwrap_or_default(),
+            renew_volumes: wish.options.renew_anonymous_volumes,
+            realm: wish.realm,
+        };
+        if let Some(Lowered { container, volumes }) = mistakes.sift(lower::lower(&lowering, ids)) {
+            taken.push(Taken { place, instance, container, volumes });
+        }
+    }
+    mistakes.done()?;
+    Ok((taken, notes))
+}
+
+/// Checks that a service that is waited for until it is healthy has a probe.
+fn check_probes(wish: &Wish<'_>, places: &[Place<'_>], mistakes: &mut Mistakes) -> Vec<String> {
+    let has_probe = |service: &Service| {
+        let image = wish.found.images.get(&service.image);
+        let theirs = image.and_then(|image| image.config.healthcheck.as_ref());
+        lower::health::lower(service.healthcheck.as_ref(), theirs).is_some()
+    };
+    let services: BTreeMap<&ServiceName, &Service> =
+        places.iter().map(|place| (place.service_name, place.service)).collect();
+    let mut notes = Vec::new();
+    for (name, service) in &services {
+        for (needed, dependency) in &service.depends_on {
+            let is_blind = services.get(needed).is_some_and(|needed| !has_probe(needed));
+            if dependency.condition != Condition::ServiceHealthy || !is_blind {
+                continue;
+            }
+            let error = OrderError::NoProbe { service: needed.clone() };
+            if dependency.required {
+                mistakes.add(PlanError::new(format!("services.{name}.depends_on.{needed}.condition"), error));
+            } else {
+                notes.push(format!("`{name}` does not wait for `{needed}`: {error}"));
+            }
+        }
+    }
+    notes
+}
