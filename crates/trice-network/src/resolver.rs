@@ -101,7 +101,10 @@ fn exchange(protocol: Protocol) -> [Rule; 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+    use crate::namespace::in_new_namespace;
 
     #[test]
     fn the_two_ports_are_exchanged_in_both_protocols_and_both_ways() {
@@ -116,5 +119,33 @@ mod tests {
             }
         }
         ");
+    }
+
+    /// On `lo` nobody looks at checksums, so that no packet would tell.
+    #[test]
+    fn the_checksum_is_corrected_where_each_protocol_has_it() {
+        let instructions = in_new_namespace(|_| {
+            nftables::replace(&mut TableOwner::open().unwrap(), &table()).expect("this test takes root");
+            let list = ["--debug=netlink", "list", "table", "ip", "trice-dns"];
+            Command::new("nft").args(list).output().expect("this test asks `nft` (Debian: nftables)")
+        });
+        let output = instructions.expect("this test takes root");
+        let instructions = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{:?} {}", output.status, String::from_utf8_lossy(&output.stderr));
+        let writes: Vec<&str> = instructions
+            .lines()
+            .filter_map(|line| line.split_once("payload write reg 1 => 2b @ transport header + "))
+            .filter_map(|(_, place)| place.split_once(" csum_flags"))
+            .map(|(place, _)| place)
+            .collect();
+        assert_eq!(
+            writes,
+            [
+                "2 csum_type 1 csum_off 6",
+                "0 csum_type 1 csum_off 6",
+                "2 csum_type 1 csum_off 16",
+                "0 csum_type 1 csum_off 16"
+            ]
+        );
     }
 }

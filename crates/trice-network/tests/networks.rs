@@ -18,6 +18,16 @@ fn a_network_is_a_bridge_that_is_up_with_its_gateways_address_and_a_hardware_add
     }
     let _instance = world.instance("a", &["front"], 2);
     assert!(link().contains("link/ether 02:42:0a:4d:01:01"), "{}", link());
+    assert_eq!(world.host.read("/proc/sys/net/ipv6/conf/trtestfront/disable_ipv6"), "1");
+}
+
+#[test]
+fn a_network_with_ipv6_has_its_first_address_and_takes_no_container_for_a_router() {
+    let mut world = World::new(&["front"]);
+    world.give_ipv6("front", "fd00:77::/64");
+    let shown = world.host.ip("-o -6 address show dev trtestfront");
+    assert!(shown.contains("inet6 fd00:77::1/64"), "{shown}");
+    assert_eq!(world.host.read("/proc/sys/net/ipv6/conf/trtestfront/accept_ra"), "0");
 }
 
 #[test]

@@ -33,6 +33,11 @@ use trice_sys::namespace::{Unshare, unshare};
 pub(crate) const HOST: &str = "192.0.2.1";
 pub(crate) const REMOTE: &str = "192.0.2.2";
 
+/// Nothing came back.
+pub(crate) const SILENCE: &str = "silence";
+/// Somebody said that nobody is there.
+pub(crate) const REFUSAL: &str = "refusal";
+
 /// How long to wait for what must not come.
 const NEVER: Duration = Duration::from_millis(300);
 /// How long to wait for what must come, on a machine that is busy with something else.
@@ -123,21 +128,19 @@ impl Place {
         answer.unwrap_or_else(|error| panic!("nobody answers at {address}/{protocol}: {error}"))
     }
 
-    /// Returns whether nothing at all comes back from `address`, neither an answer nor a refusal.
-    pub(crate) fn is_silent(&self, protocol: Protocol, address: &str) -> bool {
-        let answer = match protocol {
+    /// Returns what comes back from `address`: an answer, [`REFUSAL`] or [`SILENCE`].
+    pub(crate) fn outcome(&self, protocol: Protocol, address: &str) -> String {
+        outcome(match protocol {
             Protocol::Tcp => self.ask_tcp(address, NEVER),
             Protocol::Udp => self.ask_udp(address, NEVER),
             Protocol::Sctp => panic!("no test speaks SCTP"),
-        };
-        let silences = [io::ErrorKind::TimedOut, io::ErrorKind::WouldBlock];
-        answer.is_err_and(|error| silences.contains(&error.kind()))
+        })
     }
 
-    /// Returns whether something comes back from `address` to a packet with the source `from`.
-    pub(crate) fn is_silent_from(&self, from: &str, address: &str) -> bool {
+    /// Returns what comes back from `address` to a packet with the source `from`.
+    pub(crate) fn outcome_from(&self, from: &str, address: &str) -> String {
         let socket = self.run(|| UdpSocket::bind((from, 0))).unwrap();
-        ask_udp_from(&socket, address, NEVER).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        outcome(ask_udp_from(&socket, address, NEVER))
     }
 
     /// Makes packets for 127.0.0.1 go to another machine, which is an attack on it.
@@ -148,25 +151,16 @@ impl Place {
         self.ip("rule add preference 2 lookup local");
         self.ip("rule delete preference 0");
     }
+}
 
-    /// Returns whether a server at `address` answers within a short time.
-    pub(crate) fn is_answered(&self, protocol: Protocol, address: &str) -> bool {
-        let answer = match protocol {
-            Protocol::Tcp => self.ask_tcp(address, NEVER),
-            Protocol::Udp => self.ask_udp(address, NEVER),
-            Protocol::Sctp => panic!("no test speaks SCTP"),
-        };
-        answer.is_ok()
-    }
-
-    /// Returns whether `address` refuses the connection.
-    pub(crate) fn is_refused(&self, protocol: Protocol, address: &str) -> bool {
-        let answer = match protocol {
-            Protocol::Tcp => self.ask_tcp(address, SOON),
-            Protocol::Udp => self.ask_udp(address, SOON),
-            Protocol::Sctp => panic!("no test speaks SCTP"),
-        };
-        answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+fn outcome(result: io::Result<String>) -> String {
+    match result {
+        Ok(answer) => answer,
+        Err(error) => match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => SILENCE.to_owned(),
+            io::ErrorKind::ConnectionRefused => REFUSAL.to_owned(),
+            _ => error.to_string(),
+        },
     }
 }
 
@@ -264,6 +258,13 @@ pub(crate) struct World {
 impl World {
     /// Makes a host and a neighbour, and these networks: `front`, or `back internal`, or `quiet no-icc`.
     pub(crate) fn new(networks: &[&str]) -> Self {
+        let mut world = Self::without_firewall(networks);
+        world.apply();
+        world
+    }
+
+    /// Makes the same, where the packet filter comes later.
+    pub(crate) fn without_firewall(networks: &[&str]) -> Self {
         let (host, remote) = (Place::new(), Place::new());
         attach(&host, &remote, "lan0", "192.0.2");
         let networks = networks.iter().zip(1..).map(|(words, number)| network(words, number));
@@ -277,9 +278,7 @@ impl World {
             host.run(|| create_network(spec)).unwrap();
         }
         let owner = host.run(|| TableOwner::open().unwrap());
-        let mut world = Self { host, remote, firewall, owner, networks };
-        world.apply();
-        world
+        Self { host, remote, firewall, owner, networks }
     }
 
     /// Puts the packet filter in force.

@@ -78,19 +78,10 @@ fn guard() -> Chain {
     )
 }
 
-/// What is for a published port of an address of the host goes to a container. Containers of internal networks do not
-/// get out this way either.
+/// What is for a published port of an address of the host goes to a container.
 fn prerouting() -> Chain {
-    hooked(
-        "prerouting",
-        Kind::Nat,
-        Point::Prerouting,
-        Priority::Destination,
-        vec![
-            rule([Statement::In(IN, INTERNAL), Statement::Then(Verdict::Return)]),
-            rule([Statement::Ipv4, Statement::ForThisHost, to_publish()]),
-        ],
-    )
+    let rules = vec![rule([Statement::Ipv4, Statement::ForThisHost, to_publish()])];
+    hooked("prerouting", Kind::Nat, Point::Prerouting, Priority::Destination, rules)
 }
 
 /// The same for what the host itself sends to its own addresses, 127.0.0.1 included.
@@ -118,9 +109,10 @@ fn turns(port: &PublishedIpv4) -> Chain {
     plain(&port.name(), vec![rule([Statement::TakeTurns { of, map: port.name() }])])
 }
 
-/// Keeps networks apart. Packets that have nothing to do with our bridges pass at once.
+/// Keeps networks apart. Packets that have nothing to do with our bridges pass at once; those of ours that belong to no
+/// known connection do not pass, since nobody would give them the host's address on their way out.
 ///
-/// The rule about talking comes before those about internal networks: with `bridge-nf-call-iptables` this chain sees
+/// Internal networks are shut before published ports are let through. The rule about talking comes before those about internal networks: with `bridge-nf-call-iptables` this chain sees
 /// packets between two containers of one bridge too.
 fn forward() -> Chain {
     hooked(
@@ -331,7 +323,6 @@ mod tests {
             }
             chain prerouting {
                 type nat hook prerouting priority dstnat; policy accept;
-                iifname @internal return
                 meta nfproto ipv4 fib daddr type local jump publish
             }
             chain output {

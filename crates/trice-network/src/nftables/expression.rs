@@ -18,6 +18,7 @@
 use trice_model::port::Protocol;
 
 use super::rule::{Field, Rejection, Rule, Side, Statement, Verdict};
+use super::table::Family;
 use super::value::{Type, Value};
 use crate::attribute::Writer;
 
@@ -31,9 +32,9 @@ const NOT_EQUAL: u32 = 1;
 
 const NFTA_LIST_ELEM: u16 = 1;
 
-/// Writes the expressions of `rule`.
-pub(crate) fn write_rule(rule: &Rule, writer: &mut Writer<'_>) {
-    let mut known = Known::default();
+/// Writes the expressions of `rule`, which is in a table of `family`.
+pub(crate) fn write_rule(rule: &Rule, family: Family, writer: &mut Writer<'_>) {
+    let mut known = Known { ipv4: family == Family::Ip, protocol: None };
     for statement in &rule.0 {
         write_statement(statement, &mut known, writer);
     }
@@ -48,7 +49,6 @@ pub(crate) fn write_verdict(verdict: &Verdict, writer: &mut Writer<'_>) {
         Verdict::Accept => (1, None),
         Verdict::Jump(chain) => (-3, Some(chain)),
         Verdict::Goto(chain) => (-4, Some(chain)),
-        Verdict::Return => (-5, None),
     };
     writer.number(NFTA_VERDICT_CODE, i32::cast_unsigned(code));
     if let Some(chain) = chain {
@@ -61,8 +61,8 @@ pub(crate) const NFTA_DATA_VALUE: u16 = 1;
 /// See [`NFTA_DATA_VALUE`].
 pub(crate) const NFTA_DATA_VERDICT: u16 = 2;
 
-/// What the rule has asked already: it need not ask again before it reads a header.
-#[derive(Default)]
+/// What is known of the packet already, and need not be asked before a header is read. `nft` 1.0.6 even stumbles over a
+/// question that is not needed.
 struct Known {
     ipv4: bool,
     protocol: Option<Protocol>,

@@ -229,7 +229,7 @@ impl<'a> Transaction<'a> {
         self.push(Subject::Rule(chain, rule), NFT_MSG_NEWRULE, table.family, |writer| {
             writer.text(NFTA_RULE_TABLE, &table.name);
             writer.text(NFTA_RULE_CHAIN, &chain.name);
-            writer.nested(NFTA_RULE_EXPRESSIONS, |writer| write_rule(rule, writer));
+            writer.nested(NFTA_RULE_EXPRESSIONS, |writer| write_rule(rule, table.family, writer));
         });
     }
 }

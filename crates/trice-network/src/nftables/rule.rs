@@ -102,8 +102,6 @@ pub(crate) enum Verdict {
     Jump(String),
     /// It goes through another chain instead of the rest of this one.
     Goto(String),
-    /// The rest of this chain does not apply.
-    Return,
 }
 
 /// How a sender is told that nobody is there.
@@ -195,7 +193,6 @@ impl fmt::Display for Verdict {
             Self::Drop => f.write_str("drop"),
             Self::Jump(chain) => write!(f, "jump {chain}"),
             Self::Goto(chain) => write!(f, "goto {chain}"),
-            Self::Return => f.write_str("return"),
         }
     }
 }
