@@ -221,9 +221,7 @@ impl Workshop<'_> {
         layers: &[(Digest, StoredLayer)],
         blobs: &[Digest],
     ) -> Result<(), LayoutError> {
-        let written =
-            |source: Errno| LayoutError::Write { path: self.work.path().to_owned(), source: source.into() };
-        syncfs(self.work.folder()).map_err(written)?; // once, not for each file
+        self.sync(layers.is_empty(), blobs)?;
         for (diff_id, stored) in layers {
             put(&self.blob_of(diff_id), &self.layout.blob(&stored.blob), READ_ONLY)?;
             put(&self.layer(diff_id), &self.layout.layer(diff_id), None)?;
@@ -237,6 +235,17 @@ impl Workshop<'_> {
             synced.map_err(|source| LayoutError::Write { path, source })?;
         }
         Ok(())
+    }
+
+    /// Has all on the disk before any of it gets its name: by file if there are few, else by file system.
+    fn sync(&self, no_layers: bool, blobs: &[Digest]) -> Result<(), LayoutError> {
+        let synced = if no_layers {
+            let sync = |digest: &Digest| File::open(self.path(digest.hex()))?.sync_all();
+            blobs.iter().try_for_each(sync)
+        } else {
+            syncfs(self.work.folder()).map_err(io::Error::from)
+        };
+        synced.map_err(|source| LayoutError::Write { path: self.work.path().to_owned(), source })
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -141,6 +141,7 @@ mod tests {
                         let lock = Lock::wait(folder.path("lock")).unwrap();
                         assert!(!inside.swap(true, Ordering::SeqCst));
                         taken.fetch_add(1, Ordering::Relaxed);
+                        (0..20).for_each(|_| thread::yield_now());
                         inside.store(false, Ordering::SeqCst);
                         drop(lock);
                     }

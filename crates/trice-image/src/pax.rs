@@ -137,8 +137,9 @@ mod tests {
     #[test]
     fn the_last_of_a_keyword_holds_and_an_empty_one_is_none() {
         let pax =
-            parse(&[b"9 uid=10\n", b"9 uid=11\n", b"9 gid=10\n", b"7 gid=\n", b"13 comment=x\n"]).unwrap();
-        assert_eq!((pax.uid, pax.gid), (Some(11), None));
+            parse(&[b"9 uid=10\n", b"9 uid=11\n", b"9 gid=10\n", b"7 gid=\n", b"9 path=a\n", b"9 path=b\n"])
+                .unwrap();
+        assert_eq!((pax.uid, pax.gid, pax.path.as_deref()), (Some(11), None, Some(&b"b"[..])));
     }
 
     #[test]

@@ -205,10 +205,24 @@ fn an_image_is_known_by_the_names_that_its_archive_gives_it() {
     for name in ["bb:2", "v3", "library/v3", "x/bb:2"] {
         assert_eq!(id(name), None, "{name}");
     }
-    let manifest = machine.images.store.all::<NameRecord>().unwrap()[0].manifest.clone();
-    assert_eq!(id(&format!("bb@{manifest}")).as_deref(), Some(image("A=1").id().as_str()));
-    assert_eq!(id(&format!("other@{manifest}")), None);
     assert_eq!(machine.fetch("bb").unwrap().id, image("A=1").id().as_str());
+}
+
+#[test]
+fn a_digest_is_that_of_a_manifest_of_the_same_repository() {
+    let machine = Machine::new();
+    for (variable, tag) in [("A=1", "bb:1"), ("A=2", "bb:2")] {
+        machine.write(variable, image(variable).docker_old(&[tag]));
+        machine.fetch(&format!("docker-archive:{variable}")).unwrap();
+    }
+    let id = |name: &str| machine.resolve(name).map(|image| image.id);
+    for record in machine.images.store.all::<NameRecord>().unwrap() {
+        let manifest = record.manifest;
+        let wanted = Some(record.image.to_string());
+        assert_eq!(id(&format!("bb@{manifest}")), wanted);
+        assert_eq!(id(&format!("bb:7@{manifest}")), wanted, "the digest says more than the tag");
+        assert_eq!(id(&format!("other@{manifest}")), None);
+    }
 }
 
 #[test]
@@ -499,6 +513,23 @@ fn many_who_load_the_same_layers_at_once_all_get_them() {
     });
     assert_eq!(machine.folder.names("data/layers").len(), 3);
     machine.assert_tidy();
+}
+
+#[test]
+fn who_comes_while_a_layer_is_made_waits_for_it() {
+    let machine = Machine::new();
+    machine.write("file", large_image().docker_old(&[]));
+    thread::scope(|scope| {
+        let mut second = None;
+        let mut hear = |step| match step {
+            Progress::Reading { .. } => {
+                second.get_or_insert_with(|| scope.spawn(|| made(&machine, "docker-archive:file")));
+            }
+            Progress::Present { .. } | Progress::Unpacked { .. } => {}
+        };
+        machine.images.fetch(&machine.reference("docker-archive:file"), &mut hear).unwrap();
+        assert_eq!(second.unwrap().join().unwrap(), []);
+    });
 }
 
 #[test]
