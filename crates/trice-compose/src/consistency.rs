@@ -277,3 +277,112 @@ fn targets(service: &Node, path: &Path<'_>, report: &mut Report) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::told;
+
+    #[test]
+    fn references_to_nothing_are_told_with_what_is_near() {
+        let text = "
+services:
+  web:
+    image: x
+    networks: [frnt]
+    volumes: ['dta:/d']
+    depends_on: [bd, quiet]
+    configs: [c]
+    secrets: [s]
+    links: [nobody]
+  db: { image: x }
+  quiet: { image: x, profiles: [test] }
+  soft: { image: x, depends_on: { quiet: { condition: service_started, required: false } } }
+networks: { front: }
+volumes: { data: }
+";
+        insta::assert_snapshot!(told(text), @"
+        compose.yaml:5:16 services.web.networks.frnt: there is no network `frnt` at the top level [did you mean `front`?]
+        compose.yaml:6:15 services.web.volumes[0]: there is no volume `dta` at the top level [did you mean `data`?]
+        compose.yaml:7:18 services.web.depends_on.bd: there is no service `bd` [did you mean `db`?]
+        compose.yaml:7:22 services.web.depends_on.quiet: service `quiet` is not active: its profile is not asked for [activate it with `--profile test`, or write `required: false`]
+        compose.yaml:8:15 services.web.configs[0]: there is no config `c` at the top level [add `c:` below `configs:` at the top level]
+        compose.yaml:9:15 services.web.secrets[0]: there is no secret `s` at the top level [add `s:` below `secrets:` at the top level]
+        compose.yaml:10:13 services.web.depends_on.nobody: there is no service `nobody`
+        ");
+    }
+
+    #[test]
+    fn attributes_that_exclude_each_other_are_told() {
+        let text = "
+services:
+  none: {}
+  both:
+    image: x
+    network_mode: host
+    networks: [default]
+    healthcheck: { test: [run, x] }
+    scale: 2
+    mem_limit: 1m
+    cpus: 1
+    container_name: fixed
+    tmpfs: /t
+    volumes: ['a:/t']
+    deploy: { replicas: 3, resources: { limits: { memory: 2m } } }
+    develop: { watch: [{ path: ., action: sync }] }
+  built:
+    container_name: fixed
+    platform: linux/arm64
+    build: { dockerfile: a, dockerfile_inline: b, platforms: [linux/amd64], additional_contexts: { c: 'service:both', d: 'service:x' } }
+  negative: { image: x, scale: -1 }
+volumes: { a: , v: { external: true, driver: x } }
+secrets: { s: { file: a, environment: b }, t: {} }
+configs: { c: { content: a, file: b } }
+";
+        insta::assert_snapshot!(told(text), @"
+        compose.yaml:3:3 services.none: there is neither `image` nor `build` [say which image the service runs: `image: NAME`]
+        compose.yaml:6:19 services.both.network_mode: `network_mode` and `networks` exclude each other (compose.yaml:7:15: the networks)
+        compose.yaml:8:27 services.both.healthcheck.test: `run` is not `CMD`, `CMD-SHELL` or `NONE` [begin the list with `CMD`, or write one text for the shell]
+        compose.yaml:9:12 services.both.scale: `scale` and `deploy.replicas` say different things (compose.yaml:15:25: the other one)
+        compose.yaml:10:16 services.both.mem_limit: `mem_limit` and `deploy.resources.limits.memory` say different things (compose.yaml:15:59: the other one)
+        compose.yaml:11:11 services.both.cpus: `cpus` and `deploy.resources.limits.cpus` say different things
+        compose.yaml:12:21 services.both.container_name: a fixed `container_name` can be given to one container, not to 2 (compose.yaml:9:12: so many are asked for here) [leave `container_name` out]
+        compose.yaml:14:15 services.both.volumes: `/t` is mounted twice (compose.yaml:13:12: it is first mounted here)
+        compose.yaml:16:24 services.both.develop.watch[0]: `target` is missing: `sync` needs it
+        compose.yaml:18:21 services.built.container_name: container name `fixed` is given twice (compose.yaml:12:21: the other one)
+        compose.yaml:19:15 services.built.platform: `build.platforms` does not have the service's platform `linux/arm64`
+        compose.yaml:20:48 services.built.build.dockerfile_inline: `dockerfile` and `dockerfile_inline` exclude each other
+        compose.yaml:20:103 services.built.build.additional_contexts.c: service `both` has no `build`, so it cannot be a build context
+        compose.yaml:20:122 services.built.build.additional_contexts.d: there is no service `x`
+        compose.yaml:21:32 services.negative: this cannot be negative
+        compose.yaml:22:38 volumes.v.driver: an external volume is made elsewhere: `driver` means nothing here
+        compose.yaml:23:26 secrets.s: only one of `file` and `environment` can be given (compose.yaml:23:17: the other one)
+        compose.yaml:23:47 secrets.t: one of `file` and `environment` must be given
+        compose.yaml:24:17 configs.c: only one of `file`, `environment` and `content` can be given (compose.yaml:24:29: the other one)
+        ");
+    }
+
+    #[test]
+    fn circles_are_spelt_out_with_the_place_of_each_step() {
+        let text = "
+services:
+  a: { image: x, depends_on: [b] }
+  b: { image: x, links: [c] }
+  c: { image: x, depends_on: [d, a] }
+  d: { image: x }
+  self: { image: x, depends_on: [self] }
+";
+        insta::assert_snapshot!(told(text), @"
+        compose.yaml:5:34 services.c.depends_on.a: services wait for each other in a circle: a -> b -> c -> a (compose.yaml:3:31: `a` waits for `b`) (compose.yaml:4:26: `b` waits for `c`)
+        compose.yaml:7:34 services.self.depends_on.self: services wait for each other in a circle: self -> self
+        ");
+    }
+
+    #[test]
+    fn a_long_chain_is_no_circle_and_takes_no_stack() {
+        let mut text = "services:\n  s0: { image: x }\n".to_owned();
+        for number in 1..5_000 {
+            text += &format!("  s{number}: {{ image: x, depends_on: [s{}] }}\n", number - 1);
+        }
+        assert_eq!(told(&text), "");
+    }
+}

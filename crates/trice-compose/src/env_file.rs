@@ -124,3 +124,72 @@ fn fold(service: &mut Mapping, key: &str, found: Environment, own: Mapping, span
         service.insert(key, span, Node::new(value, span));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{config, request};
+
+    #[test]
+    fn env_files_lie_below_the_environment_and_later_ones_above_earlier_ones() {
+        let files = [
+            (
+                "/p/compose.yaml",
+                "
+name: p
+services:
+  s:
+    image: x
+    network_mode: none
+    environment: { OWN: own, BARE: , TAKEN: }
+    env_file: [a.env, { path: b.env, required: true }, { path: gone.env, required: false }, { path: r.env, format: raw }]
+    label_file: l.env
+    labels: { b: own }
+",
+            ),
+            ("/p/.env", "TAKEN=outside"),
+            ("/p/a.env", "OWN=file\nA=a\nBARE=file\nREF=$OWN"),
+            ("/p/b.env", "A=b\nC=$A-$TAKEN"),
+            ("/p/r.env", "RAW='$A'"),
+            ("/p/l.env", "a=label\nb=file\nc=$a"),
+        ];
+        insta::assert_snapshot!(config(&request(), &files), @r#"
+        name: p
+        services:
+          s:
+            command: null
+            entrypoint: null
+            environment:
+              A: b
+              BARE: null
+              C: a-outside
+              OWN: own
+              RAW: "'$$A'"
+              REF: own
+              TAKEN: outside
+            image: x
+            labels:
+              a: label
+              b: own
+              c: label
+            network_mode: none
+        "#);
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_env_file_is_told() {
+        let files = [
+            (
+                "/p/compose.yaml",
+                "services: { s: { image: x, env_file: [gone.env, bad.env, { path: ok.env, format: odd }], label_file: gone } }",
+            ),
+            ("/p/bad.env", "A=1\nB='x"),
+            ("/p/ok.env", ""),
+        ];
+        insta::assert_snapshot!(config(&request(), &files), @"
+        compose.yaml:1:39 services.s.env_file[0]: there is no file `/p/gone.env`
+        compose.yaml:1:58 services.s.env_file[2]: `odd` is not a format of env files [write `raw`, or nothing]
+        compose.yaml:1:102 services.s.label_file[0]: there is no file `/p/gone`
+        bad.env:2:3 : the quote is not closed
+        ");
+    }
+}

@@ -74,11 +74,12 @@ impl Environment {
 
     /// Gives all names of `later` its values, in place of earlier ones.
     pub(crate) fn assign_all(&mut self, later: Self) {
-        for (name, variable) in later.variables {
-            match variable.span {
-                Some(span) => self.assign(&name, variable.value, span),
-                None => self.set(&name, variable.value),
+        for (name, mut variable) in later.variables {
+            if let Some(earlier) = self.variables.remove(&name) {
+                variable.shadowed.extend(earlier.span.map(|span| (span, earlier.value)));
+                variable.shadowed.extend(earlier.shadowed);
             }
+            self.variables.insert(name, variable);
         }
     }
 

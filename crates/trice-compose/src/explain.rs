@@ -159,3 +159,80 @@ fn after_key<'p>(path: &'p str, key: &str) -> Option<&'p str> {
     let rest = path.strip_prefix(key)?;
     if rest.is_empty() || rest.starts_with('[') { Some(rest) } else { rest.strip_prefix('.') }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::load::{Model, model};
+    use crate::testing::{Memory, request};
+
+    fn loaded() -> Model {
+        let files = [
+            (
+                "/p/compose.yaml",
+                "
+services:
+  web.front:
+    image: x
+    environment: { DEBUG: '${D:-0}' }
+    networks: [back]
+    volumes: ['./a:/a', 'data:/d']
+  off: { image: y, profiles: [never] }
+networks: { back: }
+volumes: { data: }
+",
+            ),
+            ("/p/compose.override.yaml", "services: { web.front: { environment: [DEBUG=$D] } }"),
+            ("/p/.env", "D=1\nD=2"),
+        ];
+        model(&request(), &Memory::new(&files)).expect("the files are right").0
+    }
+
+    #[test]
+    fn the_history_of_a_value_is_told_from_its_end() {
+        let model = loaded();
+        let history = |path: &str| {
+            let lines = model
+                .explain(path)
+                .into_iter()
+                .map(|origin| format!("{} {} {:?}", origin.place, origin.value, origin.relation));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(history("services.web.front.environment.DEBUG"), @r#"
+        compose.override.yaml:1:40 "2" FilledIn
+        compose.override.yaml:1:40 "DEBUG=$D" Overrides
+        compose.yaml:5:27 "2" FilledIn
+        compose.yaml:5:27 "${D:-0}" Written
+        "#);
+        insta::assert_snapshot!(history("services.web.front.volumes[0].source"), @r#"
+        compose.yaml:7:15 "/p/a" Resolved
+        compose.yaml:7:15 "./a" Written
+        "#);
+        assert_eq!(history("services.web.front.nothing"), "");
+    }
+
+    #[test]
+    fn the_place_of_a_path_is_found_or_the_nearest_around_it() {
+        let model = loaded();
+        let place = |path: &str| model.place(path).map(|place| place.to_string()).unwrap_or_default();
+        let rows = [
+            ("services.web.front", "compose.yaml:3:3"),
+            ("services.web.front.networks.back", "compose.yaml:6:16"),
+            ("services.web.front.networks.back.ipv4_address", "compose.yaml:6:16"),
+            ("services.web.front.volumes[1]", "compose.yaml:7:25"),
+            ("services.off.image", "compose.yaml:8:17"),
+            ("volumes.data", "compose.yaml:10:12"),
+        ];
+        for (path, at) in rows {
+            assert_eq!(place(path), at, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_source_of_a_variable_and_what_it_hides_are_told() {
+        let told = loaded().explain_variable("D").expect("it is set");
+        assert_eq!(told.value, "2");
+        assert_eq!(told.place.map(|place| place.to_string()).as_deref(), Some(".env:2:1"));
+        assert_eq!(told.shadowed.len(), 1);
+        assert_eq!(loaded().explain_variable("NOBODY"), None);
+    }
+}

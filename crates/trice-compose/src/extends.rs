@@ -85,13 +85,11 @@ impl Loader<'_> {
         let path = service_path.key("extends");
         let span = extends.node.span;
         let Some(target) = target(&extends.node) else { return };
-        let link = Link { file: file.to_owned(), service: name.to_owned(), span };
-        if !self.enter(chain, link, &path) {
-            return;
-        }
+        chain.push(Link { file: file.to_owned(), service: name.to_owned(), span });
         let cause = Cause::Value(span, &path);
-        let base = match target.file {
-            Some(other) => self.foreign(&other, &target.service, &context.folder, context, cause, chain),
+        let base = match &target.file {
+            Some(other) => self.foreign(other, &target.service, &context.folder, context, cause, chain),
+            None if !self.may_follow(chain, file, &target.service, cause) => None,
             None => {
                 self.extend(services, &target.service, resets, file, context, chain);
                 match services.get(&target.service) {
@@ -106,11 +104,14 @@ impl Loader<'_> {
             }
         };
         chain.pop();
-        let Some(mut base) = base.filter(|base| base.as_map().is_some()) else { return };
-        resets.apply_below("services", name, &mut base);
-        if let Some(slot) = services.get_mut(name) {
-            let service = std::mem::replace(slot, Node::new(Value::Null, span));
-            *slot = merge::services(base, service, &service_path, &mut self.report);
+        let Some(slot) = services.get_mut(name) else { return };
+        match base.filter(|base| base.as_map().is_some()) {
+            Some(mut base) => {
+                resets.apply_below("services", name, &mut base);
+                let service = std::mem::replace(slot, Node::new(Value::Null, span));
+                *slot = merge::services(base, service, &service_path, &mut self.report);
+            }
+            None => spoil(slot),
         }
     }
 
@@ -129,6 +130,9 @@ impl Loader<'_> {
             return None;
         }
         let path = paths::absolute(folder, file);
+        if !self.may_follow(chain, &path, name, cause) {
+            return None;
+        }
         let key = (context.id, path.clone(), name.to_owned());
         let known = match self.extended.get(&key) {
             Some(known) => known.clone(),
@@ -220,40 +224,46 @@ impl Loader<'_> {
         let Some(target) = target(&extends.node) else { return Some(service) };
         let here = path.key("extends");
         let span = extends.node.span;
-        let link = Link { file: file.to_owned(), service: name.to_owned(), span };
-        if !self.enter(chain, link, &here) {
-            return Some(service);
-        }
         let folder = file.parent().unwrap_or(Path::new("/"));
         let other = target.file.unwrap_or_else(|| file.display().to_string());
-        let cause = Cause::Value(span, &here);
-        let below = self.foreign(&other, &target.service, folder, context, cause, chain);
+        chain.push(Link { file: file.to_owned(), service: name.to_owned(), span });
+        let below = self.foreign(&other, &target.service, folder, context, Cause::Value(span, &here), chain);
         chain.pop();
-        let Some(mut below) = below.filter(|below| below.as_map().is_some()) else { return Some(service) };
+        let Some(mut below) = below.filter(|below| below.as_map().is_some()) else {
+            spoil(&mut service);
+            return Some(service);
+        };
         for (_, resets) in &base.documents {
             resets.apply_below("services", name, &mut below);
         }
         Some(merge::services(below, service, &path, &mut self.report))
     }
 
-    /// Puts `link` at the end of the chain; tells whether it may stand there.
-    fn enter(&mut self, chain: &mut Vec<Link>, link: Link, path: &KeyPath<'_>) -> bool {
-        let same = |known: &Link| known.service == link.service && known.file == link.file;
-        if let Some(start) = chain.iter().position(same) {
-            let circle = chain[start..].iter().chain([&link]).map(|link| link.service.as_str());
-            let names: Vec<&str> = circle.collect();
-            let finding = self.report.mistake(link.span, path, ExtendsMistake::Cycle(names.join(" -> ")));
-            for step in &chain[start..] {
-                finding.related(step.span, format!("`{}` extends", step.service));
+    /// Tells whether the chain may go on to `service` of `file`.
+    fn may_follow(&mut self, chain: &[Link], file: &Path, service: &str, cause: Cause<'_>) -> bool {
+        let Cause::Value(span, path) = cause else { return false };
+        if let Some(start) = chain.iter().position(|link| link.service == service && link.file == file) {
+            let circle = &chain[start..];
+            let names: Vec<&str> = circle.iter().map(|link| link.service.as_str()).chain([service]).collect();
+            let finding = self.report.mistake(span, path, ExtendsMistake::Cycle(names.join(" -> ")));
+            for link in &circle[..circle.len() - 1] {
+                finding.related(link.span, format!("what `{}` extends", link.service));
             }
             return false;
         }
         if chain.len() >= MAX_CHAIN {
-            self.report.mistake(link.span, path, ExtendsMistake::TooLong);
+            self.report.mistake(span, path, ExtendsMistake::TooLong);
             return false;
         }
-        chain.push(link);
         true
+    }
+}
+
+/// Gives a service whose base is missing an image that says nothing, so that its absence is not told as well.
+fn spoil(service: &mut Node) {
+    let span = service.span;
+    if let Some(map) = service.as_map_mut() {
+        map.insert_missing("image", span, || Node::new(Value::Bad, span));
     }
 }
 
@@ -267,4 +277,208 @@ struct Target {
 fn target(extends: &Node) -> Option<Target> {
     let service = extends.text_at("service")?.to_owned();
     Some(Target { service, file: extends.text_at("file").map(str::to_owned) })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{config, request};
+
+    #[test]
+    fn a_service_begins_as_the_one_it_extends() {
+        let text = "
+name: p
+services:
+  base: { image: a, environment: { A: 1, B: 2 }, ports: ['80:80'], command: [x] }
+  mid: { extends: base, environment: [B=3], image: b }
+  web: { extends: { service: mid }, ports: ['81:81'], command: }
+";
+        insta::assert_snapshot!(config(&request(), &[("/p/compose.yaml", text)]), @r#"
+        name: p
+        services:
+          base:
+            command:
+              - x
+            entrypoint: null
+            environment:
+              A: "1"
+              B: "2"
+            image: a
+            networks:
+              default: null
+            ports:
+              - mode: ingress
+                protocol: tcp
+                published: "80"
+                target: 80
+          mid:
+            command:
+              - x
+            entrypoint: null
+            environment:
+              A: "1"
+              B: "3"
+            image: b
+            networks:
+              default: null
+            ports:
+              - mode: ingress
+                protocol: tcp
+                published: "80"
+                target: 80
+          web:
+            command: null
+            entrypoint: null
+            environment:
+              A: "1"
+              B: "3"
+            image: b
+            networks:
+              default: null
+            ports:
+              - mode: ingress
+                protocol: tcp
+                published: "80"
+                target: 80
+              - mode: ingress
+                protocol: tcp
+                published: "81"
+                target: 81
+        networks:
+          default:
+            ipam: {}
+            name: p_default
+        "#);
+    }
+
+    #[test]
+    fn paths_of_another_file_count_from_its_folder() {
+        let files = [
+            (
+                "/p/compose.yaml",
+                "name: p\nservices: { web: { extends: { file: sub/a.yaml, service: app } } }",
+            ),
+            (
+                "/p/sub/a.yaml",
+                "services: { app: { extends: { file: ../other/b.yaml, service: low }, volumes: ['./a:/a'] }, bad: 5 }",
+            ),
+            (
+                "/p/other/b.yaml",
+                "services: { low: { image: x, env_file: e, build: . } }\nnetworks: { gone: }",
+            ),
+            ("/p/other/e", "FROM_FILE=$HOME"),
+        ];
+        let mut request = request();
+        request.environment.insert("HOME".to_owned(), "/home/me".to_owned());
+        insta::assert_snapshot!(config(&request, &files), @"
+        name: p
+        services:
+          web:
+            build:
+              context: /p/other
+              dockerfile: Dockerfile
+            command: null
+            entrypoint: null
+            environment:
+              FROM_FILE: /home/me
+            image: x
+            networks:
+              default: null
+            volumes:
+              - bind:
+                  create_host_path: true
+                source: /p/sub/a
+                target: /a
+                type: bind
+        networks:
+          default:
+            ipam: {}
+            name: p_default
+        ");
+    }
+
+    #[test]
+    fn circles_and_missing_services_are_told() {
+        let files = [
+            (
+                "/p/compose.yaml",
+                "
+services:
+  a: { extends: b }
+  b: { extends: { service: a } }
+  c: { extends: nobody, image: x }
+  d: { extends: { file: other.yaml, service: x }, image: x }
+  e: { extends: { file: gone.yaml, service: x }, image: x }
+  f: { extends: { file: 'https://example.com/x.git', service: x }, image: x }
+  g: { extends: { file: other.yaml, service: y } }
+",
+            ),
+            ("/p/other.yaml", "services: { y: { extends: { file: other.yaml, service: y }, imag: z } }"),
+        ];
+        insta::assert_snapshot!(config(&request(), &files), @"
+        compose.yaml:4:17 services.b.extends: services extend each other in a circle: a -> b -> a (compose.yaml:3:17: what `a` extends)
+        compose.yaml:5:17 services.c.extends: there is no service `nobody` in this file
+        compose.yaml:6:17 services.d.extends: there is no service `x` in `other.yaml`
+        compose.yaml:7:17 services.e.extends: there is no file `/p/gone.yaml`
+        compose.yaml:8:17 services.f.extends: `https://example.com/x.git` is not on this machine, and trice cannot fetch it yet
+        other.yaml:1:27 services.y.extends: services extend each other in a circle: y -> y
+        other.yaml:1:61 services.y.imag: unknown attribute `imag` [did you mean `image`?]
+        ");
+    }
+
+    #[test]
+    fn a_reset_meets_what_is_extended() {
+        let text = "
+name: p
+services:
+  base: { image: a, ports: ['80:80'], environment: { A: 1, B: 2 } }
+  web: { extends: base, ports: !override ['81:81'], environment: { A: !reset ~, C: 3 } }
+";
+        insta::assert_snapshot!(config(&request(), &[("/p/compose.yaml", text)]), @r#"
+        name: p
+        services:
+          base:
+            command: null
+            entrypoint: null
+            environment:
+              A: "1"
+              B: "2"
+            image: a
+            networks:
+              default: null
+            ports:
+              - mode: ingress
+                protocol: tcp
+                published: "80"
+                target: 80
+          web:
+            command: null
+            entrypoint: null
+            environment:
+              B: "2"
+              C: "3"
+            image: a
+            networks:
+              default: null
+            ports:
+              - mode: ingress
+                protocol: tcp
+                published: "81"
+                target: 81
+        networks:
+          default:
+            ipam: {}
+            name: p_default
+        "#);
+    }
+
+    #[test]
+    fn chains_that_copy_without_end_are_refused() {
+        let mut text = "services:\n  s0: { image: x, environment: { A0: x } }\n".to_owned();
+        for number in 1..1_000 {
+            let below = number - 1;
+            text += &format!("  s{number}: {{ extends: s{below}, environment: {{ A{number}: x }} }}\n");
+        }
+        let told = config(&request(), &[("/p/compose.yaml", &text)]);
+        assert!(told.contains("have more than 300000 values together"), "{}", &told[..500.min(told.len())]);
+    }
 }

@@ -210,3 +210,147 @@ fn place_of(entry: &Node, index: usize) -> (crate::tree::span::Span, bool) {
     let items = entry.list_at("path");
     (items.get(index).map_or(entry.span, |item| item.span), items.len() > 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{config, request};
+
+    #[test]
+    fn an_included_model_keeps_its_folder_and_its_environment() {
+        let files = [
+            (
+                "/p/compose.yaml",
+                "name: p\ninclude: [sub/compose.yaml]\nservices: { web: { image: '$V', depends_on: [db] } }",
+            ),
+            ("/p/.env", "V=outer"),
+            (
+                "/p/sub/compose.yaml",
+                "services: { db: { image: '$V-$W', env_file: e, environment: [W], volumes: ['./d:/d', 'data:/x'] } }\nvolumes: { data: }",
+            ),
+            ("/p/sub/.env", "V=inner\nW=only"),
+            ("/p/sub/e", "FROM_FILE=$W"),
+        ];
+        insta::assert_snapshot!(config(&request(), &files), @"
+        name: p
+        services:
+          db:
+            command: null
+            entrypoint: null
+            environment:
+              FROM_FILE: only
+              W: only
+            image: outer-only
+            networks:
+              default: null
+            volumes:
+              - bind:
+                  create_host_path: true
+                source: /p/sub/d
+                target: /d
+                type: bind
+              - source: data
+                target: /x
+                type: volume
+                volume: {}
+          web:
+            command: null
+            depends_on:
+              db:
+                condition: service_started
+                required: true
+            entrypoint: null
+            image: outer
+            networks:
+              default: null
+        networks:
+          default:
+            ipam: {}
+            name: p_default
+        volumes:
+          data:
+            name: p_data
+        ");
+    }
+
+    #[test]
+    fn what_both_define_is_merged_and_the_including_model_wins() {
+        let files = [
+            (
+                "/p/compose.yaml",
+                "
+name: p
+include:
+  - path: [a.yaml, b.yaml]
+    project_directory: sub
+    env_file: my.env
+services:
+  web: { image: local, ports: !override ['82:82'] }
+",
+            ),
+            ("/p/a.yaml", "services: { web: { image: '$X', command: [a], ports: ['80:80'], build: . } }"),
+            ("/p/b.yaml", "services: { web: { command: [b] } }"),
+            ("/p/my.env", "X=from-env"),
+        ];
+        insta::assert_snapshot!(config(&request(), &files), @r#"
+        name: p
+        services:
+          web:
+            build:
+              context: /p/sub
+              dockerfile: Dockerfile
+            command:
+              - b
+            entrypoint: null
+            image: local
+            networks:
+              default: null
+            ports:
+              - mode: ingress
+                protocol: tcp
+                published: "82"
+                target: 82
+        networks:
+          default:
+            ipam: {}
+            name: p_default
+        "#);
+    }
+
+    #[test]
+    fn circles_missing_and_remote_files_are_told() {
+        let files = [
+            (
+                "/p/compose.yaml",
+                "include:\n  - a.yaml\n  - gone.yaml\n  - oci://example.com/x\n  - sub\n  - {}\nservices: {}",
+            ),
+            ("/p/a.yaml", "include: [{ path: ./b.yaml }]"),
+            ("/p/b.yaml", "include: [./a.yaml]"),
+            ("/p/sub/x", ""),
+        ];
+        insta::assert_snapshot!(config(&request(), &files), @"
+        compose.yaml:3:5 include[1].path: there is no file `/p/gone.yaml`
+        compose.yaml:4:5 include[2]: `oci://example.com/x` is not on this machine, and trice cannot fetch it yet
+        compose.yaml:5:5 include[3].path: `/p/sub` is a folder
+        compose.yaml:6:5 include[4]: `path` is missing: say which file is included
+        b.yaml:1:11 include[0]: files include each other in a circle: a.yaml -> b.yaml -> a.yaml
+        ");
+    }
+
+    #[test]
+    fn files_that_include_each_other_without_end_are_refused() {
+        let texts: Vec<(String, String)> = (0..20)
+            .map(|number| {
+                let next = number + 1;
+                (format!("/p/{number}.yaml"), format!("include: [./{next}.yaml, {{ path: {next}.yaml }}]"))
+            })
+            .collect();
+        let mut files: Vec<(&str, &str)> =
+            texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        files.extend([
+            ("/p/compose.yaml", "include: [0.yaml]"),
+            ("/p/20.yaml", "services: { a: { image: x } }"),
+        ]);
+        let told = config(&request(), &files);
+        assert!(told.contains("made of more than 10000 Compose files"), "{told}");
+    }
+}

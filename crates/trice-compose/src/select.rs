@@ -105,3 +105,56 @@ fn split(services: &mut Mapping, keep: impl Fn(&str, &Node) -> bool) -> Mapping 
     *services = kept;
     others
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::config;
+    use crate::load::model;
+    use crate::testing::{Memory, request};
+
+    const TEXT: &str = "
+services:
+  web: { image: x, depends_on: [db], networks: [front] }
+  db: { image: x, volumes: ['data:/d'] }
+  other: { image: x, depends_on: [web] }
+  debug: { image: x, profiles: [debug] }
+  test: { image: x, profiles: [test, ''], depends_on: { debug: { condition: service_started, required: false } } }
+networks: { front: , back: }
+volumes: { data: , unused: }
+";
+
+    /// Says which services, networks and volumes are left.
+    fn left(services: &[&str], profiles: &[&str], variable: Option<&str>) -> String {
+        let mut request = request();
+        request.services = services.iter().map(|name| (*name).to_owned()).collect();
+        request.profiles = profiles.iter().map(|name| (*name).to_owned()).collect();
+        request.environment = variable
+            .map(|list| ("COMPOSE_PROFILES".to_owned(), list.to_owned()))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>();
+        match model(&request, &Memory::new(&[("/p/compose.yaml", TEXT)])) {
+            Ok((model, _)) => {
+                let lists = [config::services(&model), config::networks(&model), config::volumes(&model)];
+                lists.map(|list| list.join(" ")).join(" | ")
+            }
+            Err(mistakes) => mistakes.to_string(),
+        }
+    }
+
+    #[test]
+    fn profiles_choose_services_and_an_empty_one_is_there_when_none_is_asked_for() {
+        assert_eq!(left(&[], &[], None), "db other test web | default front | data");
+        assert_eq!(left(&[], &["debug"], None), "db debug other web | default front | data");
+        assert_eq!(left(&[], &[], Some("debug, test")), "db debug other test web | default front | data");
+        assert_eq!(left(&[], &["*"], None), "db debug other test web | default front | data");
+    }
+
+    #[test]
+    fn services_that_are_asked_for_bring_their_dependencies_and_activate_themselves() {
+        assert_eq!(left(&["web"], &["none"], None), "db web | default front | data");
+        assert_eq!(left(&["debug"], &["none"], None), "debug | default | ");
+        insta::assert_snapshot!(left(&["nobody"], &[], None), @"there is no service `nobody`");
+    }
+}

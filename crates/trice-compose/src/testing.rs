@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value as Json;
+
 use crate::check::{Check, complete};
 use crate::config::yaml;
 use crate::diagnostic::{Diagnostic, Mistakes};
@@ -148,5 +150,29 @@ pub(crate) fn told(text: &str) -> String {
                 .collect::<Vec<_>>()
                 .join("\n")
         }
+    }
+}
+
+/// Loads a project from its text, and writes what it asks for as YAML; what is empty, false or null is left out.
+pub(crate) fn project(text: &str) -> String {
+    match load_text(text) {
+        Err(Mistakes(mistakes)) => briefly(&mistakes),
+        Ok(loaded) => {
+            let mut value = serde_json::to_value(&loaded.project).expect("a project is JSON");
+            strip(&mut value);
+            crate::config::yaml::write(&value)
+        }
+    }
+}
+
+fn strip(value: &mut Json) {
+    if let Json::Object(fields) = value {
+        fields.values_mut().for_each(strip);
+        fields.retain(|_, value| match value {
+            Json::Null | Json::Bool(false) => false,
+            Json::Array(items) => !items.is_empty(),
+            Json::Object(fields) => !fields.is_empty(),
+            Json::Bool(true) | Json::Number(_) | Json::String(_) => true,
+        });
     }
 }

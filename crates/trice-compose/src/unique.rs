@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::schema::shape::Unique;
-use crate::tree::node::{Node, Rule, Value};
+use crate::tree::node::{Node, Value};
 
 /// Drops the items of `node` that a later one replaces.
 pub(crate) fn keep_last(node: &mut Node, rule: Unique) {
@@ -21,10 +21,7 @@ pub(crate) fn keep_last(node: &mut Node, rule: Unique) {
             continue;
         };
         match places.get(&identity) {
-            Some(place) => {
-                let earlier = std::mem::replace(&mut kept[*place], Node::new(Value::Null, item.span));
-                kept[*place] = item.after(Rule::Overridden, earlier);
-            }
+            Some(place) => kept[*place] = item,
             None => {
                 places.insert(identity, kept.len());
                 kept.push(item);

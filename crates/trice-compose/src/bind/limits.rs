@@ -12,11 +12,14 @@ use crate::tree::path::Path;
 
 impl Binder<'_> {
     pub(super) fn replicas(&mut self, service: &Node, path: &Path<'_>) -> u32 {
-        if service.get("scale").is_some() {
+        // A negative number has been told.
+        let counts = |node: &&Node| node.as_int().is_some_and(|count| count >= 0);
+        if service.get("scale").is_some_and(|node| counts(&node)) {
             return self.number_at(service, "scale", path).unwrap_or(1);
         }
         let Some(deploy) = service.get("deploy") else { return 1 };
-        self.number_at(deploy, "replicas", &path.key("deploy")).unwrap_or(1)
+        let replicas = deploy.get("replicas").filter(counts);
+        replicas.and_then(|_| self.number_at(deploy, "replicas", &path.key("deploy"))).unwrap_or(1)
     }
 
     /// Reads the restart policy. That of `deploy` comes first.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
 
 use ipnet::Ipv4Net;
 use trice_model::name::Key;
@@ -61,9 +62,9 @@ impl Binder<'_> {
         let at = |key: &str| pool.and_then(|pool| pool.get(key));
         let pools = path.key("ipam");
         let here = pools.key("config");
-        let subnet: Option<Ipv4Net> = at("subnet").and_then(|node| self.value(node, &here));
-        let gateway: Option<Ipv4Addr> = at("gateway").and_then(|node| self.value(node, &here));
-        let ip_range: Option<Ipv4Net> = at("ip_range").and_then(|node| self.value(node, &here));
+        let subnet: Option<Ipv4Net> = at("subnet").and_then(|node| self.address(node, &here));
+        let gateway: Option<Ipv4Addr> = at("gateway").and_then(|node| self.address(node, &here));
+        let ip_range: Option<Ipv4Net> = at("ip_range").and_then(|node| self.address(node, &here));
         if let (Some(subnet), Some(pool)) = (subnet, pool) {
             let outside = |inside: bool, text: String| {
                 (!inside).then(|| BindMistake::OutsideSubnet(text, subnet.to_string()))
@@ -177,7 +178,9 @@ impl Binder<'_> {
     fn attachment(&mut self, node: &Node, path: &Path<'_>) -> Attachment {
         Attachment {
             aliases: list_at(node, "aliases"),
-            ipv4_address: self.value_at(node, "ipv4_address", path),
+            ipv4_address: node
+                .get("ipv4_address")
+                .and_then(|node| self.address(node, &path.key("ipv4_address"))),
             mac_address: self.value_at(node, "mac_address", path),
             priority: self.number_at(node, "priority", path).unwrap_or_default(),
             gw_priority: self.number_at(node, "gw_priority", path).unwrap_or_default(),
@@ -208,7 +211,17 @@ impl Binder<'_> {
     pub(super) fn addresses(&mut self, service: &Node, key: &str, path: &Path<'_>) -> Vec<IpAddr> {
         let list = path.key(key);
         let items = service.list_at(key).iter().enumerate();
-        items.filter_map(|(index, item)| self.value(item, &list.index(index))).collect()
+        items.filter_map(|(index, item)| self.address(item, &list.index(index))).collect()
+    }
+
+    /// Parses an address, or a range of them.
+    fn address<T: FromStr>(&mut self, node: &Node, path: &Path<'_>) -> Option<T> {
+        let text = node.as_text().filter(|text| !text.is_empty())?;
+        let address = text.parse().ok();
+        if address.is_none() {
+            self.mistake(node, path, BindMistake::Address(text.to_owned()));
+        }
+        address
     }
 }
 

@@ -142,8 +142,8 @@ impl Binder<'_> {
             "CMD-SHELL" => Some(HealthTest::Shell(rest.join(" "))),
             _ => None,
         };
-        if node.get("start_interval").is_some() && node.get("start_period").is_none() {
-            self.mistake(node, &here.key("start_interval"), BindMistake::StartInterval);
+        if let Some(interval) = node.get("start_interval").filter(|_| node.get("start_period").is_none()) {
+            self.mistake(interval, &here.key("start_interval"), BindMistake::StartInterval);
         }
         Some(Healthcheck {
             disable: flag_at(node, "disable") || first == "NONE",

@@ -90,9 +90,20 @@ impl Node {
         Self::map(map, span)
     }
 
-    /// Replaces `earlier` by this one, for the reason of `rule`.
+    /// Puts this one in the place of `earlier`, for the reason of `rule`. The history goes back a bounded number of
+    /// steps: a file can replace a value a hundred thousand times.
     pub(crate) fn after(mut self, rule: Rule, earlier: Self) -> Self {
-        self.past = Some(Box::new(Past { rule, node: earlier }));
+        const LONGEST: usize = 32;
+        let mut end = &mut self.past;
+        for _ in 0..LONGEST {
+            match end {
+                Some(past) => end = &mut past.node.past,
+                None => {
+                    *end = Some(Box::new(Past { rule, node: earlier }));
+                    break;
+                }
+            }
+        }
         self
     }
 
