@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, TableDefinition};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use crate::store::FORMAT;
 
@@ -51,7 +52,7 @@ pub(crate) fn delete_unfinished(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
-            fs::remove_file(entry.path())?;
+            ignore_absence(fs::remove_file(entry.path()))?;
         }
     }
     Ok(())
@@ -87,11 +88,20 @@ fn fill(file: File) -> Result<(), redb::Error> {
 fn move_into_place(unfinished: &Path, path: &Path) -> Result<(), redb::Error> {
     match renameat_with(CWD, unfinished, CWD, path, RenameFlags::NOREPLACE) {
         Ok(()) => {}
-        Err(rustix::io::Errno::EXIST) => fs::remove_file(unfinished)?,
+        // Somebody else's is there. Whoever opened that one first may have deleted this one.
+        Err(Errno::EXIST) => ignore_absence(fs::remove_file(unfinished))?,
+        Err(Errno::NOENT) if path.try_exists()? => {}
         Err(error) => return Err(io::Error::from(error).into()),
     }
     // A record is durable only if the name of its file is.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()?;
     Ok(())
+}
+
+fn ignore_absence(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
 }

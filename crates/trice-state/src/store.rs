@@ -409,17 +409,21 @@ mod tests {
     }
 
     #[test]
-    fn two_who_make_the_store_at_once_find_the_same_one() {
-        let folder = Folder::new();
-        let outcomes: Vec<_> = thread::scope(|scope| {
-            let open = || Store::open(&folder.path("data/store"));
-            let threads = [scope.spawn(open), scope.spawn(open)];
-            threads.map(|thread| thread.join().unwrap()).into_iter().collect()
-        });
-        assert!(outcomes.iter().any(Result::is_ok), "one of them holds it");
-        drop(outcomes);
-        drop(open(&folder));
-        assert_eq!(folder.names("data"), ["store"]);
+    fn of_those_who_make_the_store_at_once_one_has_it_and_the_others_are_told() {
+        for _ in 0..30 {
+            let folder = Folder::new();
+            let outcomes: Vec<_> = thread::scope(|scope| {
+                let open = || Store::open(&folder.path("data/store"));
+                let threads = [scope.spawn(open), scope.spawn(open), scope.spawn(open)];
+                threads.map(|thread| thread.join().unwrap()).into_iter().collect()
+            });
+            let is_told = |outcome: &&Result<Store, _>| matches!(outcome, Err(OpenError::InUse { .. }));
+            assert_eq!(outcomes.iter().filter(is_told).count(), 2);
+            assert!(outcomes.iter().any(Result::is_ok));
+            drop(outcomes);
+            drop(open(&folder));
+            assert_eq!(folder.names("data"), ["store"]);
+        }
     }
 
     /// The variable that tells [`commits_until_it_is_killed`] where its store is.
@@ -450,7 +454,7 @@ mod tests {
         let folder = Folder::new();
         let path = folder.path("data/store");
         let mut acknowledged = Vec::new();
-        for round in 0..60_usize {
+        for round in 0..30_usize {
             let mut child = Command::new(env::current_exe().unwrap())
                 .args(["--exact", "store::tests::commits_until_it_is_killed", "--ignored", "--nocapture"])
                 .env(STORE_OF_CHILD, &path)
@@ -459,7 +463,7 @@ mod tests {
                 .unwrap();
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
             // Rounds differ in length, the first ones fall into the making of the file.
-            let heard: Vec<String> = lines.by_ref().take(round * round % 97).collect();
+            let heard: Vec<String> = lines.by_ref().take(round * round % 41).collect();
             child.kill().unwrap();
             child.wait().unwrap();
             let all = heard.into_iter().chain(lines);
@@ -469,7 +473,7 @@ mod tests {
                 acknowledged.iter().filter(|name| store.get::<Fruit>(name).unwrap().is_none()).collect();
             assert!(lost.is_empty(), "round {round}: {lost:?}");
         }
-        assert!(acknowledged.len() > 1_000);
+        assert!(acknowledged.len() > 200);
         assert_eq!(folder.names("data"), ["store"]);
     }
 }

@@ -159,16 +159,15 @@ impl Volumes {
     ///
     /// Source: openat2(2), `RESOLVE_IN_ROOT`.
     pub fn open_data(&self, name: &VolumeName, subpath: Option<&Path>) -> Result<OwnedFd, VolumeError> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let data = open(self.data_path(name), flags | OFlags::DIRECTORY, Mode::empty())
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let data = open(self.data_path(name), flags, Mode::empty())
             .map_err(|error| VolumeError::Open { name: name.clone(), source: error.into() })?;
         let Some(subpath) = subpath else { return Ok(data) };
         let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
         if !subpath.components().all(inside) {
             return Err(VolumeError::Outside { name: name.clone(), subpath: subpath.to_owned() });
         }
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        openat2(&data, subpath, flags, Mode::empty(), resolve).map_err(|error| VolumeError::Subpath {
+        open_inside(&data, subpath).map_err(|error| VolumeError::Subpath {
             name: name.clone(),
             subpath: subpath.to_owned(),
             source: error.into(),
@@ -187,6 +186,18 @@ impl Volumes {
 
     fn data_path(&self, name: &VolumeName) -> PathBuf {
         self.folder.join(name.as_str()).join("_data")
+    }
+}
+
+/// Opens `path` as if `folder` were the root of everything.
+fn open_inside(folder: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match openat2(folder, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            // The kernel gives up on a `..` in a link while anything on the machine is renamed.
+            Err(Errno::AGAIN) => {}
+            outcome => return outcome,
+        }
     }
 }
 
