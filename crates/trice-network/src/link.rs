@@ -188,3 +188,18 @@ fn links_of(answers: &[RouteNetlinkMessage]) -> impl Iterator<Item = Link> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::namespace::in_new_namespace;
+
+    #[test]
+    fn links_that_vanish_while_they_are_being_removed_do_not_hinder() {
+        let removed = in_new_namespace(|_| {
+            let mut netlink = Netlink::open(NetlinkFamily::Route).unwrap();
+            remove(&mut netlink, &[77, 78])
+        });
+        removed.expect("this test takes root").unwrap();
+    }
+}

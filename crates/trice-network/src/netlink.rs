@@ -24,7 +24,7 @@ use netlink_packet_core::{DecodeError, ParseableParametrized};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::Socket;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{set_socket_send_buffer_size, set_socket_send_buffer_size_force};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
@@ -222,8 +222,8 @@ impl Netlink {
                 .or_else(|_| set_socket_send_buffer_size(&self.socket, bytes.len() * 2))
                 .map_err(|errno| fail(errno.into()))?;
         }
-        send(&self.socket, bytes, SendFlags::empty()).map_err(|errno| fail(errno.into()))?;
-        Ok(())
+        let sent = retry_on_intr(|| send(&self.socket, bytes, SendFlags::empty()));
+        sent.map(|_| ()).map_err(|errno| fail(errno.into()))
     }
 
     /// Reads answers up to the one to message `last`, or the end of a dump. Returns whether they fit together.
@@ -236,9 +236,9 @@ impl Netlink {
     ) -> Result<bool, NetlinkError> {
         let (mut outcome, mut whole, mut done) = (Ok(()), true, false);
         while !done {
-            let length = match recv(&self.socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
-                Ok((_, length)) => length.min(BUFFER),
-                Err(Errno::INTR) => continue,
+            let received = retry_on_intr(|| recv(&self.socket, &mut self.buffer[..], RecvFlags::DONTWAIT));
+            let length = match received {
+                Ok((length, _)) => length,
                 Err(Errno::AGAIN) => return outcome.and(Err(NetlinkError::Unanswered)),
                 Err(errno) => return outcome.and(Err(NetlinkError::Receive(errno.into()))),
             };

@@ -108,4 +108,12 @@ mod tests {
         let error = set("net.ipv4.no_such_setting", "1").unwrap_err();
         assert_eq!(error.to_string(), "this kernel has no sysctl `net.ipv4.no_such_setting`");
     }
+
+    #[test]
+    fn what_has_the_value_already_is_not_written() {
+        let name = "net.ipv4.tcp_available_congestion_control"; // which nobody can write
+        let value = fs::read_to_string(path(name).unwrap()).unwrap();
+        set(name, value.trim()).unwrap();
+        assert!(matches!(set(name, "another"), Err(SysctlError::Write { .. })));
+    }
 }

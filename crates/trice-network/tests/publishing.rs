@@ -76,9 +76,9 @@ fn a_port_of_one_address_is_reached_there_alone_and_one_of_the_loopback_not_from
     world.host.write("/proc/sys/net/ipv4/conf/lan0/route_localnet", "1"); // as some other program may
     world.with_and_without_br_netfilter(|how| {
         assert_eq!(world.remote.ask(Tcp, "192.0.2.9:8080"), format!("web {REMOTE}"), "{how}");
-        assert_eq!(world.remote.outcome(Tcp, &format!("{HOST}:8080")), REFUSAL, "{how}");
+        assert_eq!(world.remote.eventual_outcome(Tcp, &format!("{HOST}:8080")), REFUSAL, "{how}");
         assert_eq!(world.host.ask(Tcp, "127.0.0.1:8081"), "web 10.77.1.1", "{how}");
-        assert_eq!(world.remote.outcome(Tcp, &format!("{HOST}:8081")), REFUSAL, "{how}");
+        assert_eq!(world.remote.eventual_outcome(Tcp, &format!("{HOST}:8081")), REFUSAL, "{how}");
         assert_eq!(world.remote.outcome_from(REMOTE, "127.0.0.1:8082"), SILENCE, "{how}");
     });
 }
@@ -116,16 +116,16 @@ fn a_published_port_without_a_container_refuses_at_once() {
     // Connections are reset: not everybody takes an ICMP error for the end of one.
     world.remote.program("nft add table ip deaf");
     world.remote.program("nft add chain ip deaf input { type filter hook input priority 0 ; }");
-    world.remote.program("nft add rule ip deaf input icmp type destination-unreachable @th,224,8 6 drop");
+    world.remote.program("nft add rule ip deaf input icmp type destination-unreachable @th,136,8 6 drop");
     for (port, at) in [("8080", HOST), ("192.0.2.1:8081", HOST), ("127.0.0.1:8082", "127.0.0.1")] {
         for protocol in [Tcp, Udp] {
             let published = format!("{port}/{protocol}");
             let _kept = world.host.run(|| reserve_port(&published_port(&published))).unwrap();
             world.publish(&published, &[]);
             let address = format!("{at}:{}", &port[port.len() - 4..]);
-            assert_eq!(world.host.outcome(protocol, &address), REFUSAL, "{published}");
+            assert_eq!(world.host.eventual_outcome(protocol, &address), REFUSAL, "{published}");
             if at == HOST {
-                assert_eq!(world.remote.outcome(protocol, &address), REFUSAL, "{published}");
+                assert_eq!(world.remote.eventual_outcome(protocol, &address), REFUSAL, "{published}");
             }
         }
     }
@@ -147,6 +147,23 @@ fn a_container_that_comes_back_is_reached_again_over_the_same_udp_socket() {
             assert!(found.starts_with(answer), "{found} instead of {answer}");
         }
     }
+}
+
+#[test]
+fn a_udp_flow_stays_with_its_container_while_others_change() {
+    let mut world = World::new(&["front"]);
+    let (a, _a) = world.server("a", "front", 2, Udp, 53);
+    let (b, _b) = world.server("b", "front", 3, Udp, 53);
+    world.publish("53/udp", &[backend(&a, 53)]);
+    world.publish("54/udp", &[backend(&a, 53), backend(&b, 53)]);
+    let [first, second, other] = [(); 3].map(|()| world.remote.run(|| UdpSocket::bind("0.0.0.0:0").unwrap()));
+    let ask = |socket, port| ask_udp_from(socket, &format!("{HOST}:{port}"), SOON).unwrap();
+    assert_eq!(ask(&first, 54), format!("a {REMOTE}"));
+    assert_eq!(ask(&second, 54), format!("b {REMOTE}"));
+    assert_eq!(ask(&other, 53), format!("a {REMOTE}"));
+    world.publish("53/udp", &[backend(&b, 53)]);
+    assert_eq!(ask(&other, 53), format!("b {REMOTE}"));
+    assert_eq!(ask(&second, 54), format!("b {REMOTE}"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::{Command, abort};
 
-use trice_model::network::FirewallSpec;
+use trice_model::network::{FirewallBridge, FirewallSpec};
 use trice_network::firewall::{FirewallError, apply_firewall, observe_firewall, remove_firewall};
 use trice_network::nftables::{NftablesError, TableOwner};
 
@@ -136,13 +136,30 @@ fn a_port_of_an_ipv6_address_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_thousand_published_ports_are_replaced_in_one_transaction() {
+fn thousands_of_published_ports_are_replaced_in_one_transaction() {
     let place = Place::new();
-    let ports: Vec<String> = (20_000..21_000).map(|port| port.to_string()).collect();
+    let ports: Vec<String> = (20_000..25_000).map(|port| port.to_string()).collect();
     let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
     let mut engine = apply(&place, &["8080"]);
     place.run(|| apply_firewall(&mut engine, &spec(&ports))).unwrap();
-    assert_eq!(published_ports(&place).matches("tcp .").count(), 1000);
+    assert_eq!(published_ports(&place).matches("tcp .").count(), 5000);
+}
+
+#[test]
+fn networks_that_touch_or_overlap_are_no_error() {
+    let place = Place::new();
+    let bridge = |(number, subnet): (usize, &str)| FirewallBridge {
+        link: format!("trtest{number}").parse().unwrap(),
+        subnet: subnet.parse().unwrap(),
+        internal: true,
+        icc: true,
+    };
+    let subnets = ["10.77.0.0/24", "10.77.1.0/24", "10.77.0.0/22", "10.77.4.0/24", "10.77.4.0/24"];
+    let spec = FirewallSpec { bridges: subnets.into_iter().enumerate().map(bridge).collect(), ..spec(&[]) };
+    let mut engine = engine(&place);
+    place.run(|| apply_firewall(&mut engine, &spec)).unwrap();
+    let listed = place.program(&format!("nft list set inet {TABLE} subnets"));
+    assert!(listed.contains("elements = { 10.77.0.0/22, 10.77.4.0/24 }"), "{listed}");
 }
 
 /// Linux 6.9 and later.

@@ -137,6 +137,15 @@ impl Place {
         })
     }
 
+    /// Returns the same, for something that must come back sooner or later.
+    pub(crate) fn eventual_outcome(&self, protocol: Protocol, address: &str) -> String {
+        outcome(match protocol {
+            Protocol::Tcp => self.ask_tcp(address, SOON),
+            Protocol::Udp => self.ask_udp(address, SOON),
+            Protocol::Sctp => panic!("no test speaks SCTP"),
+        })
+    }
+
     /// Returns what comes back from `address` to a packet with the source `from`.
     pub(crate) fn outcome_from(&self, from: &str, address: &str) -> String {
         let socket = self.run(|| UdpSocket::bind((from, 0))).unwrap();
@@ -170,8 +179,12 @@ pub(crate) fn ask_udp_from(socket: &UdpSocket, address: &str, patience: Duration
     socket.set_read_timeout(Some(patience))?;
     let mut buffer = [0; 200];
     socket.send(b"?")?;
-    let length = socket.recv(&mut buffer)?;
-    Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    loop {
+        match socket.recv(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return Ok(String::from_utf8_lossy(&buffer[..other?]).into_owned()),
+        }
+    }
 }
 
 /// A server that answers with its name and the address of whoever asks: `web 192.0.2.2`.
@@ -403,8 +416,16 @@ pub(crate) fn published(port: &str, backends: &[SocketAddr]) -> FirewallPort {
 
 /// Returns when `is_so`; panics if it has not become so in time.
 pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    wait_for(what, || is_so().then_some(()));
+}
+
+/// Returns what `get` gives as soon as it gives something; panics if it has not in time.
+pub(crate) fn wait_for<T>(what: &str, get: impl Fn() -> Option<T>) -> T {
     let deadline = Instant::now() + SOON;
-    while !is_so() {
+    loop {
+        if let Some(found) = get() {
+            return found;
+        }
         assert!(Instant::now() < deadline, "{what}: not within {SOON:?}");
         thread::yield_now();
     }
