@@ -118,6 +118,9 @@ impl Layout {
             Err(source) => return Err(LayoutError::Meta { path, source }),
             Ok(text) => text,
         };
+        if !self.has_layer(diff_id) {
+            return Err(LayoutError::Meta { path, source: io::ErrorKind::NotFound.into() });
+        }
         let stored = serde_json::from_slice(&text);
         stored.map(Some).map_err(|error| LayoutError::Meta { path, source: error.into() })
     }

@@ -22,6 +22,7 @@ use crate::config::{ConfigError, image_config};
 use crate::digest::Digest;
 use crate::layer::{self, LayerError};
 use crate::layout::{Layout, LayoutError, StoredLayer, Workshop};
+use crate::lock::Lock;
 use crate::manifest::{DocumentError, configuration};
 use crate::platform::Platform;
 use crate::progress::Progress;
@@ -59,21 +60,7 @@ pub(crate) fn load(
 ) -> Result<ImageRecord, LoadError> {
     let config = image_config(&offer.config)?; // before gigabytes are read for nothing
     let platform = platform(&offer.config)?;
-    let wanted: BTreeMap<&Digest, &OfferedLayer> =
-        offer.layers.iter().map(|layer| (&layer.diff_id, layer)).collect();
-    let mut layers = BTreeMap::new();
-    let mut locks = Vec::new();
-    for (diff_id, layer) in &wanted {
-        // The order of the digests is everybody's, so that nobody waits for somebody who waits.
-        let lock = if present(layout, layer)?.is_none() { Some(layout.lock(diff_id)?) } else { None };
-        if let Some(stored) = present(layout, layer)? {
-            progress(Progress::Present { layer: (*diff_id).clone() });
-            layers.insert((*diff_id).clone(), stored);
-        } else {
-            locks.extend(lock);
-        }
-    }
-    let missing = wanted.into_values().filter(|layer| !layers.contains_key(&layer.diff_id)).collect();
+    let Inventory { mut layers, missing, locks } = take_stock(layout, offer, progress)?;
     let workshop = layout.begin()?;
     let made = make_all(files, missing, &workshop, limits, progress)?;
     layers.extend(made.iter().cloned());
@@ -85,7 +72,7 @@ pub(crate) fn load(
     if !made.is_empty() || !blobs.is_empty() {
         workshop.publish(&made, &blobs)?;
     }
-    drop(locks);
+    drop(locks); // whoever waits for a layer finds it at its place
     Ok(ImageRecord {
         id: Digest::of(&offer.config),
         manifest: Digest::of(&manifest),
@@ -95,6 +82,40 @@ pub(crate) fn load(
         config,
         loaded_at: now(),
     })
+}
+
+/// What of an image is here.
+struct Inventory<'a> {
+    layers: BTreeMap<Digest, StoredLayer>,
+    /// What is not, and is nobody else's to make for as long as the locks are held.
+    missing: Vec<&'a OfferedLayer>,
+    locks: Vec<Lock>,
+}
+
+/// Finds out which layers are here, after those have finished who make one of them now.
+fn take_stock<'a>(
+    layout: &Layout,
+    offer: &'a Offer,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Inventory<'a>, LoadError> {
+    let wanted: BTreeMap<_, _> = offer.layers.iter().map(|layer| (&layer.diff_id, layer)).collect();
+    let mut stock = Inventory { layers: BTreeMap::new(), missing: Vec::new(), locks: Vec::new() };
+    // The order of the digests is everybody's, so that nobody waits for somebody who waits.
+    for (diff_id, layer) in wanted {
+        let mut stored = present(layout, layer)?;
+        if stored.is_none() {
+            stock.locks.push(layout.lock(diff_id)?);
+            stored = present(layout, layer)?;
+        }
+        match stored {
+            Some(stored) => {
+                progress(Progress::Present { layer: diff_id.clone() });
+                stock.layers.insert(diff_id.clone(), stored);
+            }
+            None => stock.missing.push(layer),
+        }
+    }
+    Ok(stock)
 }
 
 /// Returns what is known of a layer, if it is here with the blob that the image wants.

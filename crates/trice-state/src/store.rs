@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn of_those_who_make_the_store_at_once_one_has_it_and_the_others_are_told() {
-        for _ in 0..30 {
+        for _ in 0..10 {
             let folder = Folder::new();
             let outcomes: Vec<_> = thread::scope(|scope| {
                 let open = || Store::open(&folder.path("data/store"));

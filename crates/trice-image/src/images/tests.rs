@@ -262,6 +262,9 @@ fn an_image_whose_layers_are_gone_is_not_here_and_comes_back() {
     assert_eq!((machine.resolve("docker-archive:file"), machine.resolve("bb")), (None, None));
     assert_eq!(machine.fetch("docker-archive:file").unwrap(), first);
     assert_is(&first, &image("A=1"));
+    fs::remove_dir_all(&first.layers[0]).unwrap();
+    let error = machine.fetch("docker-archive:file").unwrap_err();
+    assert!(matches!(error, FetchError::Load { source, .. } if matches!(*source, LoadError::Layout(_))));
 }
 
 #[test]
