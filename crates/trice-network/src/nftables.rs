@@ -189,3 +189,38 @@ fn explain(table: &str, source: NetlinkError, subjects: &[Subject<'_>]) -> Nftab
         Some(part) => NftablesError::Refused { table, subject: part.to_string(), source },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::Refusal;
+
+    /// Returns what the user is told when the kernel refuses the message about `subject` with `errno`.
+    fn told(subject: Subject<'_>, errno: Errno) -> String {
+        let source = Refusal { number: 2, text: None, errno }.into();
+        explain("shop", source, &[Subject::Batch, subject]).to_string()
+    }
+
+    #[test]
+    fn a_missing_ability_of_the_kernel_is_named() {
+        let rule = rule::Rule(vec![rule::Statement::ForThisHost]);
+        let chain = table::Chain { name: "output".to_owned(), hook: None, rules: Vec::new() };
+        insta::assert_snapshot!(
+            [
+                told(Subject::Batch, Errno::OPNOTSUPP),
+                told(Subject::Rule(&chain, &rule), Errno::NOENT),
+                told(Subject::Chain(&chain), Errno::OPNOTSUPP),
+                told(Subject::Table, Errno::PERM),
+                told(Subject::Rule(&chain, &rule), Errno::INVAL),
+            ]
+            .join("\n"),
+            @"
+        this kernel has no nf_tables (CONFIG_NF_TABLES): ports cannot be published nor networks kept apart
+        this kernel lacks a part of nf_tables that rule `fib daddr type local` of chain `output` needs
+        this kernel lacks a part of nf_tables that chain `output` needs
+        no right to change table `shop`: that takes root, and no other engine that holds it
+        write rule `fib daddr type local` of chain `output` of table `shop`
+        "
+        );
+    }
+}

@@ -9,9 +9,9 @@ use trice_model::port::Protocol::{Tcp, Udp};
 use trice_network::instance::{InstanceError, connect, cut_off, reopen_dns, verify};
 use trice_network::port::{PortError, reserve_port};
 
-use crate::world::{
-    Instance, Place, SILENCE, SOON, Server, World, ask_udp_from, published_port, wait_for, wait_until,
-};
+use crate::place::{Place, SILENCE, SOON, ask_udp_from, wait_for, wait_until};
+use crate::server::Server;
+use crate::world::{Instance, World, published_port};
 
 fn is_as_asked(world: &World, instance: &Instance) -> bool {
     world.host.run(|| verify(instance.place.namespace.as_fd(), &instance.spec)).unwrap()

@@ -6,7 +6,9 @@
 
 mod instances;
 mod networks;
+mod place;
 mod publishing;
 mod separation;
+mod server;
 mod tables;
 mod world;

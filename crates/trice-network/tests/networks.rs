@@ -4,7 +4,8 @@ use trice_network::bridge::{BridgeError, create_network, observe_networks, remov
 use trice_network::host::observe_host;
 use trice_network::link::remove_links;
 
-use crate::world::{Place, World};
+use crate::place::Place;
+use crate::world::World;
 
 #[test]
 fn a_network_is_a_bridge_that_is_up_with_its_gateways_address_and_a_hardware_address_that_stays() {

@@ -9,9 +9,9 @@ use trice_network::firewall::apply_firewall;
 use trice_network::nftables::TableOwner;
 use trice_network::port::reserve_port;
 
-use crate::world::{
-    HOST, Instance, REFUSAL, REMOTE, SILENCE, SOON, Server, World, ask_udp_from, published_port,
-};
+use crate::place::{REFUSAL, SILENCE, SOON, ask_udp_from};
+use crate::server::Server;
+use crate::world::{HOST, Instance, REMOTE, World, published_port};
 
 fn backend(instance: &Instance, port: u16) -> SocketAddr {
     SocketAddr::new(instance.address().into(), port)

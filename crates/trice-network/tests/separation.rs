@@ -9,7 +9,9 @@ use trice_model::port::Protocol::{Tcp, Udp};
 use trice_network::firewall::apply_firewall;
 use trice_network::nftables::TableOwner;
 
-use crate::world::{HOST, Place, REMOTE, SILENCE, Server, World, attach};
+use crate::place::{Place, SILENCE, attach};
+use crate::server::Server;
+use crate::world::{HOST, REMOTE, World};
 
 #[test]
 fn containers_of_one_network_talk_to_each_other_and_those_of_two_do_not() {

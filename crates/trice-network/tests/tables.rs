@@ -8,7 +8,8 @@ use trice_model::network::{FirewallBridge, FirewallSpec};
 use trice_network::firewall::{FirewallError, apply_firewall, observe_firewall, remove_firewall};
 use trice_network::nftables::{NftablesError, TableOwner};
 
-use crate::world::{Place, published};
+use crate::place::Place;
+use crate::world::published;
 
 const TABLE: &str = "trice-test-shop";
 
