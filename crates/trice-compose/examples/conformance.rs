@@ -1,7 +1,7 @@
 //! Compares `config` with what Docker Compose said of the same files.
 //!
 //! Takes a folder with `inputs/` and `expected.json`: for each file below `inputs/`, whether it was accepted, and the
-//! model as JSON with `@ROOT@` for the path of `inputs/`.
+//! model as JSON with `@ROOT@` for the path of `inputs/`. `overrides` names files beside it that are merged over it.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -26,6 +26,8 @@ struct Expected {
     accepted: bool,
     model: Option<Json>,
     reason: Option<String>,
+    #[serde(default)]
+    overrides: Vec<String>,
 }
 
 struct Disk;
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
 fn differences(inputs: &Path, name: &str, expected: &Expected) -> Option<String> {
     let path = inputs.join(name);
     let request = Request {
-        files: vec![path.file_name()?.to_string_lossy().into_owned()],
+        files: [vec![path.file_name()?.to_string_lossy().into_owned()], expected.overrides.clone()].concat(),
         project_name: Some("ref".to_owned()),
         current_dir: path.parent()?.to_owned(),
         environment: BTreeMap::from([

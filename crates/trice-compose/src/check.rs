@@ -47,6 +47,8 @@ pub(crate) enum CheckMistake {
     BadDevice(String),
     #[error("`name` and `external.name` say different things")]
     TwoNames,
+    #[error("the short forms of this file stand for more than {MAX_MADE} values")]
+    TooMany,
     #[error(transparent)]
     Scalar(#[from] ScalarMistake),
     #[error(transparent)]
@@ -57,11 +59,23 @@ pub(crate) enum CheckMistake {
     Mount(#[from] MountMistake),
 }
 
+/// How many values the short forms of a file may stand for together: `1-65535:1-65535` is as long as `80:80`.
+const MAX_MADE: usize = 70_000;
+
 /// A check that goes on.
 pub(crate) struct Check<'r> {
-    pub(crate) report: &'r mut Report,
+    report: &'r mut Report,
     /// Variables have not been filled in: texts are let through as they are.
-    pub(crate) raw: bool,
+    raw: bool,
+    /// How many values short forms have been made into.
+    made: usize,
+}
+
+impl<'r> Check<'r> {
+    /// Begins a check. If `raw`, variables have not been filled in.
+    pub(crate) fn new(report: &'r mut Report, raw: bool) -> Self {
+        Self { report, raw, made: 0 }
+    }
 }
 
 impl Check<'_> {
@@ -87,6 +101,7 @@ impl Check<'_> {
         match shape {
             Shape::Any => {}
             Shape::Text
+            | Shape::Boolean
             | Shape::Flag
             | Shape::Integer { .. }
             | Shape::Number
@@ -100,13 +115,8 @@ impl Check<'_> {
             Shape::Keyed { keys, of } => self.keyed(node, *keys, of, path),
             Shape::List(of) | Shape::Set(of) => self.list(node, of, path),
             Shape::Texts => self.texts(node, path),
-            Shape::Scalars => {
-                if !matches!(node.value, Value::List(_)) {
-                    let (span, item) = (node.span, node.clone());
-                    *node = Node { tag: node.tag, ..Node::new(Value::List(vec![item]), span) };
-                }
-                self.list(node, &Shape::Scalar, path);
-            }
+            Shape::Scalars if node.as_list().is_some() => self.list(node, &Shape::Scalar, path),
+            Shape::Scalars => self.scalar(node, &Shape::Scalar, path),
             Shape::Pairs(unset) => self.pairs(node, *unset, path),
             Shape::Options => self.options(node, path),
             Shape::Hosts => self.hosts(node, path),
@@ -115,6 +125,16 @@ impl Check<'_> {
             Shape::Short(form, long) => self.short(node, *form, long, path),
             Shape::Nullable(of) => self.value(node, of, path),
         }
+    }
+
+    /// Counts the values that the short form at `node` stands for; tells whether they are within bounds.
+    fn make(&mut self, values: usize, node: &mut Node, path: &Path<'_>) -> bool {
+        let before = self.made;
+        self.made = self.made.saturating_add(values);
+        if before <= MAX_MADE && self.made > MAX_MADE {
+            self.refuse(node, path, CheckMistake::TooMany);
+        }
+        self.made <= MAX_MADE
     }
 
     /// Notes what is wrong with `node`, and makes it say nothing more.
@@ -135,31 +155,26 @@ impl Check<'_> {
     }
 
     fn object(&mut self, node: &mut Node, object: &'static Object, path: &Path<'_>) {
-        let span = node.span;
         let Value::Map(map) = &mut node.value else {
             self.wrong(node, path, "a mapping");
             return;
         };
-        let mut unknown = Vec::new();
         let mut external = false;
-        for (key, value) in map.iter_mut() {
-            match object.find(key) {
-                Some(attribute) => {
-                    let here = path.key(key);
-                    external |= key == "external" && value.as_map().is_some();
-                    self.value(value, attribute.shape, &here);
-                    unique::keep_last(value, attribute.unique);
-                }
-                None if object.extensible && key.starts_with("x-") => {}
-                None => unknown.push(key.to_owned()),
+        map.retain(|key, entry| {
+            let here = path.key(key);
+            if let Some(attribute) = object.find(key) {
+                external |= key == "external" && entry.node.as_map().is_some();
+                self.value(&mut entry.node, attribute.shape, &here);
+                unique::keep_last(&mut entry.node, attribute.unique);
+                return true;
             }
-        }
-        for key in unknown {
-            let place = map.remove(&key).map_or(span, |entry| entry.key);
-            let hint = suggest::for_unknown(&key, object);
-            let finding = self.report.mistake(place, path.key(&key), CheckMistake::Unknown(key.clone()));
-            finding.hint = hint;
-        }
+            let extension = object.extensible && key.starts_with("x-");
+            if !extension {
+                let mistake = CheckMistake::Unknown(key.to_owned());
+                self.report.mistake(entry.key, here, mistake).hint = suggest::for_unknown(key, object);
+            }
+            extension
+        });
         if external {
             self.external(map, path);
         }
@@ -172,15 +187,15 @@ impl Check<'_> {
         };
         let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let valid = |key: &str| keys == Keys::Any || (!key.is_empty() && key.chars().all(is_name));
-        let bad: Vec<String> = map.keys().filter(|key| !valid(key)).map(str::to_owned).collect();
-        for key in bad {
-            if let Some(entry) = map.remove(&key) {
-                self.report.mistake(entry.key, path.key(&key), CheckMistake::BadName(key.clone()));
+        map.retain(|key, entry| {
+            let here = path.key(key);
+            if valid(key) {
+                self.value(&mut entry.node, of, &here);
+            } else {
+                self.report.mistake(entry.key, here, CheckMistake::BadName(key.to_owned()));
             }
-        }
-        for (key, value) in map.iter_mut() {
-            self.value(value, of, &path.key(key));
-        }
+            valid(key)
+        });
     }
 
     fn list(&mut self, node: &mut Node, of: &'static Shape, path: &Path<'_>) {
@@ -216,7 +231,7 @@ mod tests {
     fn check(text: &str) -> String {
         let mut root = tree(text);
         let mut report = Report::default();
-        Check { report: &mut report, raw: false }.document(&mut root);
+        Check::new(&mut report, false).document(&mut root);
         let warnings = problems(&report.warnings);
         match (report.mistakes.is_empty(), warnings.is_empty()) {
             (true, true) => outline(&root),
@@ -238,7 +253,7 @@ mod tests {
     fn an_unknown_attribute_is_told_with_the_one_that_was_meant() {
         let mut root = tree("service: {}\nimage: x\nservices: { web: { imgae: x, x-mine: 1 } }\nx-top: 1");
         let mut report = Report::default();
-        Check { report: &mut report, raw: false }.document(&mut root);
+        Check::new(&mut report, false).document(&mut root);
         let told: Vec<String> = report
             .mistakes
             .iter()
@@ -247,9 +262,9 @@ mod tests {
             })
             .collect();
         insta::assert_snapshot!(told.join("\n"), @"
-        services.web.imgae: unknown attribute `imgae` (did you mean `image`?)
         service: unknown attribute `service` (did you mean `services`?)
         image: unknown attribute `image` (`image` belongs to a service: indent it below the service's name)
+        services.web.imgae: unknown attribute `imgae` (did you mean `image`?)
         ");
         assert_eq!(outline(&root), "{services: {web: {x-mine: 1}}, x-top: 1}");
     }
@@ -277,7 +292,6 @@ volumes: []
 ";
         insta::assert_snapshot!(check(text), @"
         2:7 name: this must be a text, not an integer
-        16:3 services.b/d: `b/d` cannot be a name: names have a-z, A-Z, 0-9, `.`, `_` and `-`
         5:12 services.web.image: this must be a text, not an integer
         6:12 services.web.ports: this must be a list, not an integer
         7:14 services.web.command: this must be a text or a list of texts, not a mapping
@@ -288,6 +302,7 @@ volumes: []
         12:24 services.web.stop_grace_period: this must be a duration such as `30s`, not an integer
         13:23 services.web.depends_on.db: this must be a mapping, not a text
         14:15 services.web.networks: this must be a list or a mapping, not a text
+        16:3 services.b/d: `b/d` cannot be a name: names have a-z, A-Z, 0-9, `.`, `_` and `-`
         17:9 services.list: this must be a mapping, not a list
         18:10 volumes: this must be a mapping, not a list
         ");
@@ -303,7 +318,7 @@ volumes: []
         insta::assert_snapshot!(attribute("stop_grace_period: 1m30s, pids_limit: -1, expose: [80, '90-91'], group_add: [5, wheel]"), @r#"stop_grace_period: 90000000000, pids_limit: -1, expose: ["80", "90-91"], group_add: ["5", "wheel"]"#);
         insta::assert_snapshot!(attribute("oom_score_adj: 2000, cpu_percent: x, scale: 1.5, mem_limit: -1"), @"
         1:33 oom_score_adj: 2000 is not between -1000 and 1000
-        1:52 cpu_percent: `x` is not a number
+        1:52 cpu_percent: `x` is not a whole number
         1:62 scale: `1.5` is not a whole number
         ");
     }

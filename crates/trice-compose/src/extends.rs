@@ -196,7 +196,7 @@ impl Loader<'_> {
         for (services, resets) in &base.documents {
             let Some(written) = services.get(name) else { continue };
             let mut service = written.clone();
-            Check { report: &mut self.report, raw: self.settings.raw }.service(&mut service, &path);
+            Check::new(&mut self.report, self.settings.raw).service(&mut service, &path);
             whole = Some(match whole {
                 None => service,
                 Some(mut earlier) => {

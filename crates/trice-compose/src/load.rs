@@ -125,6 +125,7 @@ fn steps(loader: &mut Loader<'_>, request: &Request) -> Result<Half, Unreadable>
         inactive = select::by_profiles(&mut root, &found.profiles, request);
         if !skip.consistency {
             consistency::check(&root, &inactive, &mut loader.report);
+            normalize::agree_on_replicas(&mut root);
         }
         select::by_request(&mut root, &mut inactive, request, &mut loader.report);
         if !request.all_resources {

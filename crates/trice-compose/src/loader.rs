@@ -218,7 +218,7 @@ impl<'a> Loader<'a> {
         if !self.settings.raw {
             interpolate::fill(&mut document, &context.environment, &mut self.report);
         }
-        Check { report: &mut self.report, raw: self.settings.raw }.document(&mut document);
+        Check::new(&mut self.report, self.settings.raw).document(&mut document);
         if document.as_map().is_none() {
             return earlier;
         }

@@ -87,6 +87,7 @@ impl Merger<'_> {
             | Shape::Scalars
             | Shape::Hosts
             | Shape::Text
+            | Shape::Boolean
             | Shape::Flag
             | Shape::Integer { .. }
             | Shape::Number

@@ -45,6 +45,16 @@ pub(crate) fn normalize(root: &mut Node, name: &str) {
     root.insert("name", span, Node::text(name, span));
 }
 
+/// Says the number of replicas in both places, if `scale` says it and there is a `deploy`.
+pub(crate) fn agree_on_replicas(root: &mut Node) {
+    for (_, service) in services(root) {
+        let Some(scale) = service.get("scale").cloned() else { continue };
+        if let Some(deploy) = service.get_mut("deploy").and_then(Node::as_map_mut) {
+            deploy.insert("replicas", scale.span, scale);
+        }
+    }
+}
+
 fn services(root: &mut Node) -> impl Iterator<Item = (&str, &mut Node)> {
     root.get_mut("services").and_then(Node::as_map_mut).into_iter().flat_map(Mapping::iter_mut)
 }
@@ -83,7 +93,7 @@ fn normalize_service(service: &mut Mapping, span: Span) {
             build.insert_missing("dockerfile", span, || Node::text("Dockerfile", span));
         }
         if let Some(args) = build.get_mut("args").and_then(Node::as_map_mut) {
-            args.retain(|_, value| !value.is_null());
+            args.retain(|_, entry| !entry.node.is_null());
         }
     }
     for mount in service.get_mut("volumes").and_then(Node::as_list_mut).into_iter().flatten() {

@@ -43,7 +43,7 @@ impl Resets {
             path.pop();
         }
         if reset {
-            map.retain(|_, value| value.tag != Tag::Reset);
+            map.retain(|_, entry| entry.node.tag != Tag::Reset);
         }
     }
 

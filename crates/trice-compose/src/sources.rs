@@ -3,6 +3,7 @@
 //! Each file remembers its environment, and each node its file: so the variables of an included model are looked up in
 //! that model's `.env` to the very end, when its `env_file` is read.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -23,6 +24,8 @@ pub(crate) struct Sources {
 struct Source {
     name: String,
     text: String,
+    /// The bytes at which its lines begin, counted when they are first needed.
+    lines: OnceCell<Vec<u32>>,
     environment: Rc<Environment>,
 }
 
@@ -36,7 +39,8 @@ impl Sources {
     /// [`Sources::fill`].
     pub(crate) fn open(&mut self, path: &Path, environment: &Rc<Environment>) -> FileId {
         let name = self.shown(path);
-        self.files.push(Source { name, text: String::new(), environment: Rc::clone(environment) });
+        let environment = Rc::clone(environment);
+        self.files.push(Source { name, text: String::new(), lines: OnceCell::new(), environment });
         FileId(self.files.len() as u32 - 1)
     }
 
@@ -67,8 +71,7 @@ impl Sources {
     /// Returns the name of `span`'s file and its first line.
     pub(crate) fn place(&self, span: Span) -> Place {
         let source = self.files.get(span.file.0 as usize);
-        let line =
-            source.and_then(|source| source.text.lines().nth(span.start.line.saturating_sub(1) as usize));
+        let line = source.and_then(|source| source.line(span.start.line));
         Place {
             file: source.map(|source| source.name.clone()).unwrap_or_default(),
             line: span.start.line,
@@ -77,9 +80,13 @@ impl Sources {
         }
     }
 
-    /// Returns what was found as the reader sees it, in the order of files and lines.
+    /// Returns what was found as the reader sees it, in the order of files and lines; of very much, the beginning.
     pub(crate) fn diagnose(&self, mut findings: Vec<Finding>) -> Vec<Diagnostic> {
+        /// Nobody reads on.
+        const MOST: usize = 1_000;
         findings.sort_by_key(|finding| finding.span.map(|span| (span.file, span.start)));
+        let more = findings.len().saturating_sub(MOST);
+        findings.truncate(MOST);
         let diagnostic = |finding: Finding| Diagnostic {
             place: finding.span.map(|span| self.place(span)),
             path: finding.path,
@@ -91,6 +98,22 @@ impl Sources {
                 .map(|(span, message)| Related { place: self.place(span), message })
                 .collect(),
         };
-        findings.into_iter().map(diagnostic).collect()
+        let mut diagnostics: Vec<Diagnostic> = findings.into_iter().map(diagnostic).collect();
+        if more > 0 {
+            let message = format!("and {more} more like these");
+            let (path, hint, related) = (String::new(), None, Vec::new());
+            diagnostics.push(Diagnostic { place: None, path, message, hint, related });
+        }
+        diagnostics
+    }
+}
+
+impl Source {
+    /// Returns line `number`, counted from 1.
+    fn line(&self, number: u32) -> Option<&str> {
+        let starts = || self.text.match_indices('\n').map(|(at, _)| at as u32 + 1);
+        let lines = self.lines.get_or_init(|| std::iter::once(0).chain(starts()).collect());
+        let start = *lines.get(number.checked_sub(1)? as usize)? as usize;
+        self.text[start..].lines().next()
     }
 }

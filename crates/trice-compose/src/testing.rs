@@ -70,7 +70,7 @@ pub(crate) fn tree(text: &str) -> Node {
 pub(crate) fn checked(text: &str) -> String {
     let mut root = tree(text);
     let mut report = Report::default();
-    Check { report: &mut report, raw: false }.document(&mut root);
+    Check::new(&mut report, false).document(&mut root);
     if report.mistakes.is_empty() { outline(&root) } else { problems(&report.mistakes) }
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn checked(text: &str) -> String {
 pub(crate) fn completed(text: &str) -> String {
     let mut root = tree(text);
     let mut report = Report::default();
-    Check { report: &mut report, raw: false }.document(&mut root);
+    Check::new(&mut report, false).document(&mut root);
     assert!(report.mistakes.is_empty(), "{}", problems(&report.mistakes));
     complete::check(&mut root, &mut report);
     problems(&report.mistakes)

@@ -41,6 +41,7 @@ impl Walk<'_> {
             Shape::Short(_, long) | Shape::Nullable(long) => self.shape(node, long, path),
             Shape::Any
             | Shape::Text
+            | Shape::Boolean
             | Shape::Flag
             | Shape::Integer { .. }
             | Shape::Number

@@ -49,6 +49,7 @@ fn value(node: &mut Node, shape: &'static Shape, path: &Path<'_>, report: &mut R
         Shape::Short(_, long) | Shape::Nullable(long) => value(node, long, path, report),
         Shape::Any
         | Shape::Text
+        | Shape::Boolean
         | Shape::Flag
         | Shape::Integer { .. }
         | Shape::Number
@@ -108,7 +109,7 @@ fn wanted(shape: &Shape) -> Option<&'static str> {
         Shape::List(_) | Shape::Set(_) | Shape::Probe | Shape::Texts | Shape::Scalars => Some("a list"),
         Shape::Pairs(_) | Shape::Hosts => Some("a mapping or a list"),
         Shape::Short(_, long) => wanted(long),
-        Shape::Flag => Some("a boolean"),
+        Shape::Boolean | Shape::Flag => Some("a boolean"),
         Shape::Integer { .. } | Shape::Number | Shape::Bytes | Shape::Mode => Some("a number"),
         Shape::Text | Shape::Scalar | Shape::Duration | Shape::OneOf(_) | Shape::PullPolicy => Some("a text"),
     }

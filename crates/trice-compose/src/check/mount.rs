@@ -74,35 +74,42 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, MountMistake> {
 impl Parsed {
     /// Returns the long form, all of it at `span`.
     pub(crate) fn into_node(self, span: Span) -> Node {
-        let text = |text: &str| Value::Text(text.to_owned());
         let bind = self.source.as_deref().is_some_and(is_path);
-        let mut map = Mapping::default();
-        let mut put = |name: &str, value: Value| map.insert(name, span, Node::new(value, span));
-        put("type", text(if bind { "bind" } else { "volume" }));
-        if let Some(source) = &self.source {
-            put("source", text(source));
-        }
-        put("target", text(&self.target));
-        if self.read_only {
-            put("read_only", Value::Bool(true));
-        }
-        let mut options = Mapping::default();
-        let mut option = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                options.insert(name, span, Node::new(value, span));
-            }
-        };
-        if bind {
-            option("selinux", self.selinux.as_deref().map(text));
-            option("propagation", self.propagation.as_deref().map(text));
-            option("create_host_path", Some(Value::Bool(true)));
-        } else {
-            option("nocopy", self.nocopy.then_some(Value::Bool(true)));
-        }
-        let options = Value::Map(Box::new(options));
-        put(if bind { "bind" } else { "volume" }, options);
-        Node::map(map, span)
+        let yes = |wanted: bool| wanted.then_some(Value::Bool(true));
+        let for_bind = mapping(
+            vec![
+                ("selinux", self.selinux.map(Value::Text)),
+                ("propagation", self.propagation.map(Value::Text)),
+                ("create_host_path", yes(bind)),
+            ],
+            span,
+        );
+        let for_volume = mapping(vec![("nocopy", yes(self.nocopy))], span);
+        // Options of the other kind stay where they are written, though they ask for nothing.
+        let whole = mapping(
+            vec![
+                ("type", Some(Value::Text(if bind { "bind" } else { "volume" }.to_owned()))),
+                ("source", self.source.map(Value::Text)),
+                ("target", Some(Value::Text(self.target))),
+                ("read_only", yes(self.read_only)),
+                ("bind", (!for_bind.is_empty()).then(|| Value::Map(Box::new(for_bind)))),
+                ("volume", (!for_volume.is_empty() || !bind).then(|| Value::Map(Box::new(for_volume)))),
+            ],
+            span,
+        );
+        Node::map(whole, span)
     }
+}
+
+/// Makes a mapping of those fields that have a value.
+fn mapping(fields: Vec<(&str, Option<Value>)>, span: Span) -> Mapping {
+    let mut map = Mapping::default();
+    for (name, value) in fields {
+        if let Some(value) = value {
+            map.insert(name, span, Node::new(value, span));
+        }
+    }
+    map
 }
 
 fn is_path(source: &str) -> bool {

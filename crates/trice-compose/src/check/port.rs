@@ -26,7 +26,7 @@ pub(crate) enum PortMistake {
     Backwards(String),
     #[error("`{0}` is not a protocol")]
     Protocol(String),
-    #[error("`{0}` is not an IP address")]
+    #[error("`{0}` is not an IP address here")]
     Address(String),
     #[error("there is no container port")]
     NoContainerPort,
@@ -81,8 +81,44 @@ impl Parsed {
     }
 }
 
-/// Reads a port, or as many as its range has, in the order of their texts.
-pub(crate) fn parse(text: &str) -> Result<Vec<Parsed>, PortMistake> {
+/// What a text says: one port, or as many as its range has.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ports {
+    host_ip: Option<String>,
+    targets: (u16, u16),
+    published: Option<(u16, u16)>,
+    protocol: String,
+}
+
+impl Ports {
+    /// Returns how many ports there are.
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.targets.1 - self.targets.0) + 1
+    }
+
+    /// Returns the ports, in the order of their texts.
+    pub(crate) fn ports(self) -> Vec<Parsed> {
+        let (first, last) = self.targets;
+        let published = |target: u16| match self.published {
+            None => None,
+            Some((from, to)) if from == to && first == last => Some(from.to_string()),
+            Some((from, to)) if first == last => Some(format!("{from}-{to}")),
+            Some((from, _)) => Some((from + (target - first)).to_string()),
+        };
+        let port = |target: u16| Parsed {
+            host_ip: self.host_ip.clone(),
+            target,
+            published: published(target),
+            protocol: self.protocol.clone(),
+        };
+        let mut ports: Vec<Parsed> = (first..=last).map(port).collect();
+        ports.sort_by_cached_key(|port| port.target.to_string());
+        ports
+    }
+}
+
+/// Reads a port, or a range of them.
+pub(crate) fn parse(text: &str) -> Result<Ports, PortMistake> {
     let (rest, container) = text.rsplit_once(':').unwrap_or(("", text));
     let (address, host) = rest.rsplit_once(':').unwrap_or(("", rest));
     let (container, protocol) = match container.split_once('/') {
@@ -98,32 +134,23 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Parsed>, PortMistake> {
     }
     let targets = range("container", container)?;
     let published = if host.is_empty() { None } else { Some(range("host", host)?) };
-    let (first, last) = targets;
-    let mut ports = Vec::new();
-    for target in first..=last {
-        let published = match published {
-            None => None,
-            Some((from, to)) if from == to && first == last => Some(from.to_string()),
-            Some((from, to)) if first == last => Some(format!("{from}-{to}")),
-            Some((from, to)) if to - from == last - first => Some((from + (target - first)).to_string()),
-            Some(_) => {
-                return Err(PortMistake::Unequal { host: host.to_owned(), container: container.to_owned() });
-            }
-        };
-        ports.push(Parsed { host_ip: host_ip.clone(), target, published, protocol: protocol.clone() });
+    // A range of the host may lead to one port: then a free one of it is taken.
+    let one = targets.0 == targets.1;
+    if published.is_some_and(|(from, to)| !one && to - from != targets.1 - targets.0) {
+        return Err(PortMistake::Unequal { host: host.to_owned(), container: container.to_owned() });
     }
-    ports.sort_by_key(|port| port.target.to_string());
-    Ok(ports)
+    Ok(Ports { host_ip, targets, published, protocol })
 }
 
 fn address_of(text: &str) -> Result<Option<String>, PortMistake> {
     if text.is_empty() {
         return Ok(None);
     }
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    match bare.parse::<IpAddr>() {
-        Ok(_) => Ok(Some(bare.to_owned())),
-        Err(_) => Err(PortMistake::Address(text.to_owned())),
+    let in_brackets = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    match in_brackets.unwrap_or(text).parse::<IpAddr>() {
+        // Without brackets nobody can tell where the address ends.
+        Ok(ip) if ip.is_ipv4() || in_brackets.is_some() => Ok(Some(in_brackets.unwrap_or(text).to_owned())),
+        Ok(_) | Err(_) => Err(PortMistake::Address(text.to_owned())),
     }
 }
 
@@ -152,7 +179,7 @@ mod tests {
             format!("{host}{}->{}/{}", port.published.unwrap_or_default(), port.target, port.protocol)
         };
         match parse(text) {
-            Ok(found) => found.into_iter().map(port).collect::<Vec<_>>().join(", "),
+            Ok(found) => found.ports().into_iter().map(port).collect::<Vec<_>>().join(", "),
             Err(mistake) => format!("error: {mistake}"),
         }
     }
@@ -166,7 +193,6 @@ mod tests {
             ("127.0.0.1:8080:80/SCTP", "127.0.0.1 8080->80/sctp"),
             ("127.0.0.1::80", "127.0.0.1 ->80/tcp"),
             ("[::1]:8080:80", "::1 8080->80/tcp"),
-            ("::1:8080:80", "::1 8080->80/tcp"),
             ("8000-8002:80", "8000-8002->80/tcp"),
             ("9-10:99-100", "10->100/tcp, 9->99/tcp"),
             ("80-81", "->80/tcp, ->81/tcp"),
@@ -186,7 +212,8 @@ mod tests {
             ("80-90:80-85", "error: the ranges `80-90` and `80-85` are not of the same length"),
             ("9-8:1", "error: the range `9-8` ends before it begins"),
             ("80/icmp", "error: `icmp` is not a protocol"),
-            ("localhost:80:80", "error: `localhost` is not an IP address"),
+            ("localhost:80:80", "error: `localhost` is not an IP address here"),
+            ("::1:80:80", "error: `::1` is not an IP address here"),
             ("-1:80", "error: host port `-1` is not a number or a range of numbers"),
         ];
         for (text, found) in rows {

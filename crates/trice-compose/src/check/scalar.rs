@@ -96,7 +96,7 @@ fn typed(value: Value, shape: &Shape, raw: bool) -> Result<Value, Wrong> {
         (Shape::Scalar, Int(number)) => Ok(Text(number.to_string())),
         (Shape::Scalar, Float(number)) => Ok(Text(format_float(number))),
         (Shape::Scalar, Bool(flag)) => Ok(Text(flag.to_string())),
-        (Shape::Flag, Bool(flag)) => Ok(Bool(flag)),
+        (Shape::Boolean | Shape::Flag, Bool(flag)) => Ok(Bool(flag)),
         (Shape::Flag, Text(text)) => match text.to_ascii_lowercase().as_str() {
             "true" => Ok(Bool(true)),
             "false" => Ok(Bool(false)),
@@ -173,7 +173,7 @@ fn is_pull_policy(text: &str) -> bool {
 
 fn wanted(shape: &Shape) -> &'static str {
     match shape {
-        Shape::Flag => "a boolean",
+        Shape::Boolean | Shape::Flag => "a boolean",
         Shape::Integer { .. } => "a whole number",
         Shape::Number => "a number",
         Shape::Bytes => "a size such as `64m`",

@@ -50,6 +50,9 @@ impl Check<'_> {
     fn names(&mut self, node: &mut Node, form: Short, long: &'static Shape, path: &Path<'_>) {
         if let Value::List(items) = &mut node.value {
             let items = std::mem::take(items);
+            if !self.make(items.len(), node, path) {
+                return;
+            }
             let mut map = Mapping::default();
             for (index, mut item) in items.into_iter().enumerate() {
                 let span = item.span;
@@ -133,7 +136,8 @@ impl Check<'_> {
                 }
             };
             match port::parse(&text) {
-                Ok(found) => ports.extend(found.into_iter().map(|port| port.into_node(item.span))),
+                Ok(range) if !self.make(range.len(), &mut item, &here) => {}
+                Ok(range) => ports.extend(range.ports().into_iter().map(|port| port.into_node(item.span))),
                 Err(_) if self.raw => ports.push(item),
                 Err(mistake) => {
                     let hint = mistake.hint();

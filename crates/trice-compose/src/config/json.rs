@@ -92,6 +92,7 @@ fn value(node: &Node, shape: &'static Shape) -> Json {
         (Shape::Mode, Value::Int(mode)) => Json::String(format!("0{mode:o}")),
         (Shape::Number, Value::Float(number)) => single(*number),
         (Shape::Hosts, Value::List(items)) => hosts(items),
+        (Shape::Scalars, Value::Text(_)) => Json::Array(vec![plain(node)]),
         _ => plain(node),
     }
 }

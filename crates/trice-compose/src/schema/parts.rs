@@ -1,8 +1,8 @@
 //! The mappings inside of a service, but for `build` and `deploy`.
 
 use crate::schema::shape::Shape::{
-    Bytes, Command, Duration, Flag, Integer, Keyed, List, Mode, Object as Fields, OneOf, Options, Pairs,
-    Probe, Scalar, Scalars, Short, Text, Texts,
+    Boolean, Bytes, Command, Duration, Flag, Integer, Keyed, List, Mode, Object as Fields, OneOf, Options,
+    Pairs, Probe, Scalar, Scalars, Short, Text, Texts,
 };
 use crate::schema::shape::{
     INTEGER, Keys, Merge, Object, Output, Shape, Short as Form, TEXT_SET, Unique, Unset, attribute,
@@ -13,7 +13,7 @@ pub(crate) static DEPENDENCY: Object = Object::new(&[
     attribute("condition", &OneOf(&["service_started", "service_healthy", "service_completed_successfully"]))
         .required(),
     attribute("restart", &Flag),
-    attribute("required", &Flag).shown(Output::Always),
+    attribute("required", &Boolean).shown(Output::Always),
 ]);
 
 /// `env_file[]`.
@@ -133,7 +133,7 @@ static WATCH: Object = Object::new(&[
     attribute("exec", &Fields(&HOOK)).shown(Output::Always),
     attribute("include", &Texts),
     attribute("ignore", &Texts),
-    attribute("initial_sync", &Flag),
+    attribute("initial_sync", &Boolean),
 ]);
 
 /// `devices[]`.

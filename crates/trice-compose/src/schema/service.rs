@@ -7,8 +7,8 @@ use crate::schema::parts::{
     HEALTHCHECK, HOOK, LOGGING, MODEL_BINDING, MOUNT, PORT, PRE_START, PROVIDER, ULIMITS,
 };
 use crate::schema::shape::Shape::{
-    Bytes, Command, Duration, Flag, Hosts, Integer, Keyed, List, Nullable, Number, Object as Fields, OneOf,
-    Options, Pairs, PullPolicy, Scalar, Set, Short, Text, Texts,
+    Boolean, Bytes, Command, Duration, Flag, Hosts, Integer, Keyed, List, Nullable, Number, Object as Fields,
+    OneOf, Options, Pairs, PullPolicy, Scalar, Set, Short, Text, Texts,
 };
 use crate::schema::shape::{
     INTEGER, Keys, Merge, Object, Output, Shape, Short as Form, TEXT_SET, Unique, Unset, attribute,
@@ -27,7 +27,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     attribute("cgroup_parent", &Text).not_yet(),
     attribute("cgroup", &OneOf(&["host", "private"])),
     attribute("cpu_count", &Integer { min: 0, max: i64::MAX }).windows(),
-    attribute("cpu_percent", &Number).windows(),
+    attribute("cpu_percent", &Integer { min: 0, max: 100 }).windows(),
     attribute("cpu_period", &INTEGER),
     attribute("cpu_quota", &INTEGER),
     attribute("cpu_rt_period", &INTEGER).not_yet(),
@@ -105,7 +105,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     attribute("tmpfs", &Texts).unique(Unique::Text),
     attribute("tty", &Flag),
     attribute("ulimits", &ULIMITS),
-    attribute("use_api_socket", &Flag).not_yet(),
+    attribute("use_api_socket", &Boolean).not_yet(),
     attribute("user", &Text),
     attribute("userns_mode", &Text).not_yet(),
     attribute("uts", &Text).not_yet(),

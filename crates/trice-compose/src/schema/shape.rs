@@ -6,6 +6,8 @@ pub(crate) enum Shape {
     /// Anything: it is kept as it stands.
     Any,
     Text,
+    /// A boolean.
+    Boolean,
     /// A boolean, or a text that says one.
     Flag,
     /// A whole number, or a text that says one.
@@ -39,7 +41,7 @@ pub(crate) enum Shape {
     Set(&'static Shape),
     /// A text or a list of texts; it becomes a list.
     Texts,
-    /// A scalar or a list of scalars; it becomes a list of texts.
+    /// A scalar or a list of scalars; each becomes a text.
     Scalars,
     /// `KEY: value` or `- KEY=value`; it becomes a mapping of texts.
     Pairs(Unset),

@@ -67,8 +67,8 @@ impl Mapping {
     }
 
     /// Takes out all for which `keep` says no.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&str, &mut Node) -> bool) {
-        self.0.retain(|key, entry| keep(key, &mut entry.node));
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&str, &mut Entry) -> bool) {
+        self.0.retain(|key, entry| keep(key, entry));
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
