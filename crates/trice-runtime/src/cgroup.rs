@@ -50,6 +50,15 @@ pub enum CgroupError {
         #[source]
         source: io::Error,
     },
+    /// It could not be opened: its container has ended, perhaps.
+    #[error("open the cgroup {}", path.display())]
+    Open {
+        /// The folder or its file.
+        path: PathBuf,
+        /// The kernel's word.
+        #[source]
+        source: io::Error,
+    },
     /// The rules on devices could not be set.
     #[error("restrict devices in the cgroup {}", path.display())]
     Devices {
@@ -178,26 +187,39 @@ impl Cgroups {
 
     /// Makes the group `name` with its limits, or finds it as it was left, and opens it for a process to join.
     pub fn make(&self, name: &str, devices: Devices, resources: &Resources) -> Result<Group, CgroupError> {
-        let mut group = Group { v2: None, tasks: Vec::new() };
+        self.check_limits(resources)?;
         if let Some((base, controlled)) = &self.v2 {
             let path = base.join(devices.folder()).join(name);
             make(&path)?;
             if *controlled {
-                limits::set_v2(&path, resources)
-                    .map_err(|source| CgroupError::Limit { path: path.clone(), source })?;
+                limits::set_v2(&path, resources).map_err(|source| CgroupError::Limit { path, source })?;
             }
-            let open = File::open(&path).map_err(|source| CgroupError::Make { path, source })?;
-            group.v2 = Some(open.into());
         }
         for hierarchy in &self.v1 {
             let path = hierarchy.path.join(devices.folder()).join(name);
             make(&path)?;
             limits::set_v1(&path, &hierarchy.controllers, resources)
-                .map_err(|source| CgroupError::Limit { path: path.clone(), source })?;
-            let tasks = OpenOptions::new().write(true).open(path.join("tasks"));
-            group.tasks.push(tasks.map_err(|source| CgroupError::Make { path, source })?.into());
+                .map_err(|source| CgroupError::Limit { path, source })?;
         }
-        self.check_limits(resources)?;
+        self.find(name, devices)
+    }
+
+    /// Opens the group `name`, which is there, for one more process to join.
+    pub fn find(&self, name: &str, devices: Devices) -> Result<Group, CgroupError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CgroupError::Open { path, source }
+        };
+        let mut group = Group { v2: None, tasks: Vec::new() };
+        if let Some((base, _)) = &self.v2 {
+            let path = base.join(devices.folder()).join(name);
+            group.v2 = Some(File::open(&path).map_err(failed(&path))?.into());
+        }
+        for hierarchy in &self.v1 {
+            let path = hierarchy.path.join(devices.folder()).join(name).join("tasks");
+            let tasks = OpenOptions::new().write(true).open(&path).map_err(failed(&path))?;
+            group.tasks.push(tasks.into());
+        }
         Ok(group)
     }
 

@@ -7,36 +7,36 @@
 //!
 //! Every function ends in its state whatever part of it was there before.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
+mod devices;
+mod filters;
+mod opener;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
-use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create};
-use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, getrlimit};
-use trice_model::capability::Capability;
-use trice_model::container::{ContainerSpec, ExecSpec, ProcessSpec};
+use trice_model::container::{ContainerSpec, ExecSpec};
 use trice_model::id::ContainerId;
 use trice_model::name::VolumeName;
-use trice_model::service::Resources;
 use trice_state::trash::{Trash, TrashError};
-use trice_sys::mount::{MountAttributes, MountPropagation, set_attributes};
 
-use crate::cgroup::{CgroupError, Cgroups, Devices, Group};
+use crate::cgroup::{CgroupError, Cgroups, Devices};
 use crate::handshake::{self, Failure, Parent, Report};
 use crate::keeper::link::{Link, Spawned};
 use crate::keeper::start::Directories;
 use crate::logs::pump::{Pump, Source};
 use crate::logs::{LogFolder, Stream};
-use crate::lower::{self, Facts, LowerError, Lowered, MadeFile, Needed, Travel};
-use crate::seccomp;
-use crate::seccomp::machine::Machine;
-use crate::seccomp::profile::Profile;
+use crate::lower::{self, Facts, LowerError, Lowered, MadeFile};
+use crate::vault::{self, Vault};
+use filters::Filters;
+use opener::Opener;
 
 /// Why a container or a process in one could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -156,8 +156,9 @@ pub struct Containers {
     facts: Facts,
     link: RwLock<Link>,
     pump: Pump,
-    filters: Mutex<BTreeMap<BTreeSet<Capability>, OwnedFd>>,
+    filters: Filters,
     trash: Trash,
+    vault: Vault,
 }
 
 impl Containers {
@@ -169,9 +170,13 @@ impl Containers {
             v1_hierarchies: cgroups.v1_controllers().map(<[String]>::to_vec).collect(),
             v2: cgroups.has_v2(),
             hard_nofile: getrlimit(Resource::Nofile).maximum.unwrap_or(1 << 20),
+            host_devices: Vec::new(),
         };
-        let filters = Mutex::new(BTreeMap::new());
-        Ok(Self { directories, cgroups, facts, link: RwLock::new(link), pump, filters, trash })
+        let vault = Vault::open(&directories.run);
+        let vault =
+            vault.map_err(|source| CreateError::Folder { path: vault::folder(&directories.run), source })?;
+        let (link, filters) = (RwLock::new(link), Filters::default());
+        Ok(Self { directories, cgroups, facts, link, pump, filters, trash, vault })
     }
 
     /// Uses `link` from now on: its keeper has taken over from one that died.
@@ -215,7 +220,7 @@ impl Containers {
         spec: &ContainerSpec,
         surroundings: &mut Surroundings<'_>,
     ) -> Result<Prepared, CreateError> {
-        let lowered = lower::container(spec, &self.facts)?;
+        let lowered = self.lower(spec)?;
         self.make_folders(&spec.id)?;
         self.write_files(&spec.id, &surroundings.files)?;
         let devices = if spec.privileged { Devices::Privileged } else { Devices::Confined };
@@ -240,7 +245,21 @@ impl Containers {
         let mut prepared = Prepared { pid: spawned.pid, pidfd: spawned.pidfd, terminal: None, handshake };
         prepared.wait_until_created()?;
         self.pump_output(key, &link, streams, &prepared)?;
+        // Before it is released, so that no end of its goes unseen.
+        let pidfd = prepared.pidfd.try_clone().map_err(CreateError::Spawn)?;
+        let path = vault::folder(&self.directories.run);
+        self.vault.keep(key, pidfd).map_err(|source| CreateError::Folder { path, source })?;
         Ok(prepared)
+    }
+
+    fn lower(&self, spec: &ContainerSpec) -> Result<Lowered, CreateError> {
+        if !spec.privileged {
+            return Ok(lower::container(spec, &self.facts)?);
+        }
+        let path = Path::new("/dev");
+        let failed = |source| CreateError::Folder { path: path.to_owned(), source };
+        let facts = Facts { host_devices: devices::scan(path).map_err(failed)?, ..self.facts.clone() };
+        Ok(lower::container(spec, &facts)?)
     }
 
     /// Has the container's output moved to its log, and what it comes through held by the keeper.
@@ -275,7 +294,7 @@ impl Containers {
     ) -> Result<Prepared, CreateError> {
         let lowered = lower::exec(&spec.process, &self.facts)?;
         let devices = if container.privileged { Devices::Privileged } else { Devices::Confined };
-        let group = self.cgroups.make(container.id.as_str(), devices, &Resources::default())?;
+        let group = self.cgroups.find(container.id.as_str(), devices)?;
         let streams = match stdio {
             ExecStdio::Terminal => Streams::default(),
             ExecStdio::Streams { stdin, stdout, stderr } => {
@@ -308,7 +327,8 @@ impl Containers {
     ) -> Result<(Spawned, Parent), CreateError> {
         let opened =
             lowered.needed.iter().map(|needed| opener.open(needed)).collect::<Result<Vec<_>, _>>()?;
-        let plan = plan_file(lowered).map_err(CreateError::Spawn)?;
+        let plan = serde_json::to_vec(&lowered.plan).map_err(io::Error::from);
+        let plan = plan.and_then(|plan| memory_file("plan", &plan)).map_err(CreateError::Spawn)?;
         let (ours, theirs) = handshake::pair().map_err(CreateError::Spawn)?;
         let mut descriptors = vec![plan.as_fd(), theirs.as_fd()];
         descriptors.extend(opener.group.v2.as_ref().map(AsFd::as_fd));
@@ -351,24 +371,6 @@ impl Containers {
         Ok(Streams { stdin, stdout, stderr, held_stdin })
     }
 
-    /// Returns the filter of processes with these capabilities, compiled once.
-    fn filter(&self, capabilities: &BTreeSet<Capability>) -> io::Result<OwnedFd> {
-        let mut filters = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(filter) = filters.get(capabilities) {
-            return filter.try_clone();
-        }
-        let uname = rustix::system::uname();
-        let (machine, release) = (uname.machine().to_string_lossy(), uname.release().to_string_lossy());
-        let machine = Machine::from_uname(&machine, &release).map_err(io::Error::other)?;
-        let program = seccomp::compile(&Profile::default_profile(), capabilities, &machine)
-            .map_err(io::Error::other)?;
-        let file = memfd_create("seccomp", MemfdFlags::CLOEXEC)?;
-        write_all(&file, &seccomp::to_bytes(&program))?;
-        let copy = file.try_clone()?;
-        filters.insert(capabilities.clone(), file);
-        Ok(copy)
-    }
-
     /// Takes up a container that was running before this engine: `held` is what the keeper held for it.
     pub fn adopt(&self, id: &ContainerId, held: &mut BTreeMap<String, Vec<OwnedFd>>) -> io::Result<()> {
         let key = id.as_str();
@@ -380,17 +382,29 @@ impl Containers {
         self.pump.add(key, log, Source::Fifos { stdout, stderr })
     }
 
+    /// Returns the process that was the container's last, whoever has reaped it, where the kernel keeps such things:
+    /// its exit status can be had of it by `trice_sys::pidfd::exit_status`.
+    pub fn kept(&self, id: &ContainerId) -> io::Result<Option<OwnedFd>> {
+        self.vault.reopen(id.as_str())
+    }
+
     /// Moves the last output of a container that has ended to its log, ends what is left of it and lets go of what the
-    /// keeper holds.
+    /// keeper and the kernel hold. To be called once its exit is known.
     pub fn finish(&self, id: &ContainerId) -> Result<(), CgroupError> {
         let key = id.as_str();
-        self.cgroups.remove(key)?;
-        // What cannot be told to a keeper that has died is told to its successor by not being handed over.
-        let _ = self.pump.finish(key);
+        let removed = self.cgroups.remove(key);
+        // Whatever became of its group: nothing else of it is to stay. What cannot be told to a keeper that has died
+        // is told to its successor by not being handed over.
+        if let Err(error) = self.pump.finish(key) {
+            tracing::error!(container = id.short(), %error, "move the last of its output");
+        }
         let link = self.link();
         let _ = link.release(key);
         let _ = link.release(&terminal_key(key));
-        Ok(())
+        if let Err(error) = self.vault.forget(key) {
+            tracing::warn!(container = id.short(), %error, "forget its process");
+        }
+        removed
     }
 
     /// Deletes what was thrown away.
@@ -438,6 +452,9 @@ impl Containers {
     /// Lets go of the machine: the engine leaves.
     pub fn leave(&self) {
         self.cgroups.leave();
+        if let Err(error) = self.vault.leave() {
+            tracing::warn!(%error, "remove what kept exit statuses");
+        }
     }
 }
 
@@ -485,134 +502,15 @@ struct Streams {
     held_stdin: Option<OwnedFd>,
 }
 
-/// Opens what a plan needs.
-struct Opener<'a> {
-    containers: &'a Containers,
-    id: Option<&'a ContainerId>,
-    group: &'a Group,
-    streams: &'a Streams,
-    init: Option<BorrowedFd<'a>>,
-    process: &'a ProcessSpec,
-    namespace: Option<BorrowedFd<'a>>,
-    volumes: Option<OpenVolume<'a>>,
-}
-
-impl Opener<'_> {
-    fn open(&self, needed: &Needed) -> Result<OwnedFd, CreateError> {
-        match needed {
-            Needed::Tasks(index) => copy(self.group.tasks.get(*index).map(AsFd::as_fd)),
-            Needed::NetworkNamespace => copy(self.namespace),
-            Needed::ContainerInit => copy(self.init),
-            Needed::Stdin => match &self.streams.stdin {
-                Some(stdin) => copy(Some(stdin.as_fd())),
-                None => open_null(),
-            },
-            Needed::Stdout => copy(self.streams.stdout.as_ref().map(AsFd::as_fd)),
-            Needed::Stderr => copy(self.streams.stderr.as_ref().map(AsFd::as_fd)),
-            Needed::Null => open_null(),
-            Needed::Seccomp => {
-                self.containers.filter(&self.process.capabilities).map_err(CreateError::Filter)
-            }
-            Needed::Layer(path) => {
-                clone(path, false).map_err(|source| CreateError::Layer { path: path.clone(), source })
-            }
-            Needed::Writable => {
-                let path = self.id.map(|id| self.containers.folder(id)).unwrap_or_default();
-                clone(&path, false).map_err(|source| CreateError::Folder { path, source })
-            }
-            Needed::File(file) => {
-                let folder = self.id.map(|id| self.containers.run_folder(id)).unwrap_or_default();
-                let path = folder.join(file.name());
-                clone(&path, false).map_err(|source| CreateError::Folder { path, source })
-            }
-            Needed::Bind { path, create, recursive, propagation, read_only } => {
-                open_bind(path, *create, *recursive, *propagation, *read_only)
-            }
-            Needed::Volume { name, subpath, read_only } => {
-                self.open_volume(name, subpath.as_deref(), *read_only)
-            }
-        }
-    }
-
-    fn open_volume(
-        &self,
-        name: &VolumeName,
-        subpath: Option<&Path>,
-        read_only: bool,
-    ) -> Result<OwnedFd, CreateError> {
-        let failed = |source| CreateError::Volume { name: name.clone(), source };
-        let io_failed = |error: io::Error| failed(error.into());
-        let open = self.volumes.ok_or_else(|| io_failed(io::ErrorKind::Unsupported.into()))?;
-        let folder = open(name, subpath).map_err(failed)?;
-        let tree = crate::mounts::clone_tree(folder.as_fd(), "").map_err(io_failed)?;
-        let attributes = MountAttributes { read_only, ..MountAttributes::default() };
-        set_attributes(tree.as_fd(), attributes, false).map_err(io_failed)?;
-        Ok(tree)
-    }
-}
-
-/// Copies a descriptor that must be there, since the plan and the opener come from the same request.
-fn copy(descriptor: Option<BorrowedFd<'_>>) -> Result<OwnedFd, CreateError> {
-    let descriptor = descriptor.ok_or_else(|| CreateError::Spawn(io::ErrorKind::NotFound.into()))?;
-    descriptor.try_clone_to_owned().map_err(CreateError::Spawn)
-}
-
-fn open_null() -> Result<OwnedFd, CreateError> {
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-    null.map_err(|error| CreateError::Spawn(error.into()))
-}
-
-fn open_bind(
-    path: &Path,
-    create: bool,
-    recursive: bool,
-    propagation: Travel,
-    read_only: bool,
-) -> Result<OwnedFd, CreateError> {
-    let failed = |source| CreateError::Bind { path: path.to_owned(), source };
-    let tree = match clone(path, recursive) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            fs::create_dir_all(path).map_err(failed)?;
-            clone(path, recursive).map_err(failed)?
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(CreateError::BindMissing(path.to_owned()));
-        }
-        other => other.map_err(failed)?,
-    };
-    let propagation = match propagation {
-        Travel::Private => MountPropagation::Private,
-        Travel::Slave => MountPropagation::Slave,
-        Travel::Shared => MountPropagation::Shared,
-    };
-    let attributes =
-        MountAttributes { read_only, propagation: Some(propagation), ..MountAttributes::default() };
-    set_attributes(tree.as_fd(), attributes, true).map_err(failed)?;
-    Ok(tree)
-}
-
-/// Returns a detached second look at `path`.
-fn clone(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let flags = if recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags };
-    Ok(open_tree(CWD, path, flags)?)
-}
-
 fn make_folder(path: &Path, mode: u32) -> Result<(), CreateError> {
     let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     made.map_err(|source| CreateError::Folder { path: path.to_owned(), source })
 }
 
-fn plan_file(lowered: &Lowered) -> io::Result<OwnedFd> {
-    let file = memfd_create("plan", MemfdFlags::CLOEXEC)?;
-    write_all(&file, &serde_json::to_vec(&lowered.plan)?)?;
-    Ok(file)
-}
-
-fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let written = rustix::io::write(file, bytes)?;
-        bytes = &bytes[written..];
-    }
-    Ok(())
+/// Returns a file in memory with these `bytes`, which cannot be changed any more: children read it while others do.
+fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    file.write_all(bytes)?;
+    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file.into())
 }

@@ -15,7 +15,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use serde::{Deserialize, Serialize};
@@ -73,11 +73,6 @@ impl Child {
         Self { socket }
     }
 
-    /// Gives the socket back.
-    pub fn into_socket(self) -> OwnedFd {
-        self.socket
-    }
-
     /// Reports, with a descriptor if there is one.
     pub fn report(&self, report: &Report, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let bytes = serde_json::to_vec(report)?;
@@ -87,9 +82,7 @@ impl Child {
 
     /// Waits for the word to go on. `false` if nobody is left to say it.
     pub fn wait(&self) -> io::Result<bool> {
-        let mut byte = [0];
-        let (read, _) = receive(self.socket.as_fd(), &mut byte)?;
-        Ok(read == 1)
+        Ok(receive(self.socket.as_fd(), 1)?.is_some())
     }
 }
 
@@ -107,12 +100,8 @@ impl Parent {
 
     /// Waits for the next report; `None` once the child has become the program, or has died.
     pub fn next(&self) -> io::Result<Option<(Report, Option<OwnedFd>)>> {
-        let mut bytes = vec![0; 64 * 1024];
-        let (read, mut descriptors) = receive(self.socket.as_fd(), &mut bytes)?;
-        if read == 0 {
-            return Ok(None);
-        }
-        Ok(Some((serde_json::from_slice(&bytes[..read])?, descriptors.pop())))
+        let Some(mut packet) = receive(self.socket.as_fd(), LONGEST_REPORT)? else { return Ok(None) };
+        Ok(Some((serde_json::from_slice(&packet.bytes)?, packet.descriptors.pop())))
     }
 
     /// Lets the child go on.
@@ -121,6 +110,8 @@ impl Parent {
     }
 }
 
+/// The longest report of a child.
+const LONGEST_REPORT: usize = 64 * 1024;
 /// The most descriptors that one message carries (`SCM_MAX_FD`).
 pub(crate) const DESCRIPTORS: usize = 253;
 
@@ -131,16 +122,30 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Borrowed
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
-    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
+    loop {
+        match sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(other.map(drop)?),
+        }
+    }
 }
 
-/// Receives one packet with descriptors; 0 bytes mean that the other end is closed.
-pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+/// What arrives at once.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// Descriptors were lost: this process may not have as many.
+    pub(crate) cut: bool,
+}
+
+/// Receives one packet of at most `longest` bytes; `None` if the other end is closed.
+pub(crate) fn receive(socket: BorrowedFd<'_>, longest: usize) -> io::Result<Option<Packet>> {
+    let mut bytes = vec![0; longest];
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
-        match recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+        match recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
             Err(rustix::io::Errno::INTR) => {}
             other => break other?,
         }
@@ -151,5 +156,8 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(u
             descriptors.extend(received);
         }
     }
-    Ok((received.bytes, descriptors))
+    bytes.truncate(received.bytes);
+    let cut = received.flags.contains(ReturnFlags::CTRUNC);
+    // No packet of ours is empty.
+    Ok((received.bytes > 0).then_some(Packet { bytes, descriptors, cut }))
 }

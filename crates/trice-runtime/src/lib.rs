@@ -9,6 +9,7 @@
 //! cgroup                    limits, devices, tracking
 //! seccomp                   a profile becomes a filter
 //! logs                      what containers write, kept as they wrote it
+//! vault                     how they ended, kept by the kernel
 //! ```
 //!
 //! Invariants:
@@ -30,6 +31,8 @@ pub mod mounts;
 pub mod operation;
 pub mod process;
 pub mod reaper;
+mod root;
 pub mod rootfs;
 pub mod seccomp;
 pub mod user;
+pub mod vault;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, makedev};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
@@ -14,28 +14,25 @@ use rustix::mount::{
 };
 use trice_sys::mount::{MountAttributes, set_attributes};
 
-use crate::operation::{Attributes, DeviceNode};
+use crate::operation::{Attributes, DeviceKind, DeviceNode, Filesystem};
 use crate::rootfs::{Links, Missing, attach_onto, open_inside};
 
-/// Mounts a file system of the kernel at `target` inside `root`, and returns the mount.
-pub fn mount_filesystem(
-    root: BorrowedFd<'_>,
-    kind: &str,
-    target: &Path,
-    options: &[(String, Option<String>)],
-    attributes: Attributes,
-) -> io::Result<OwnedFd> {
-    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(context.as_fd(), "source", kind)?;
-    for (key, value) in options {
+/// Mounts a file system of the kernel inside `root`, and returns the mount.
+pub fn mount_filesystem(root: BorrowedFd<'_>, filesystem: &Filesystem) -> io::Result<OwnedFd> {
+    let context = fsopen(filesystem.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", filesystem.kind.as_str())?;
+    for (key, value) in &filesystem.options {
         match value {
-            Some(value) => fsconfig_set_string(context.as_fd(), key, value)?,
-            None => fsconfig_set_flag(context.as_fd(), key)?,
+            Some(value) => fsconfig_set_string(context.as_fd(), key.as_str(), value.as_str())?,
+            None => fsconfig_set_flag(context.as_fd(), key.as_str())?,
         }
     }
     fsconfig_create(context.as_fd())?;
-    let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attribute_flags(attributes))?;
-    let target = open_inside(root, target, Links::Refuse, Missing::MakeDirectory)?;
+    let flags = attribute_flags(filesystem.attributes);
+    let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)?;
+    let links = if filesystem.follow { Links::Follow } else { Links::Refuse };
+    let target = open_inside(root, &filesystem.target, links, Missing::MakeDirectory)?;
+    refuse_procfs(target.as_fd())?;
     attach_onto(mounted.as_fd(), target.as_fd())?;
     Ok(mounted)
 }
@@ -55,16 +52,34 @@ pub fn bind(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, target: &Path) -> io::Re
     let directory = FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode) == FileType::Directory;
     let missing = if directory { Missing::MakeDirectory } else { Missing::MakeFile };
     let target = open_inside(root, target, Links::Follow, missing)?;
+    refuse_procfs(target.as_fd())?;
     attach_onto(tree, target.as_fd())
+}
+
+/// Refuses a place where the kernel tells the process about itself: by a link in the image, a mount that seems to go
+/// elsewhere could replace that, or what hides a part of it (CVE-2019-19921, CVE-2023-27561, CVE-2025-52881).
+fn refuse_procfs(target: BorrowedFd<'_>) -> io::Result<()> {
+    const PROC_SUPER_MAGIC: rustix::fs::FsWord = 0x9fa0;
+    if rustix::fs::fstatfs(target)?.f_type == PROC_SUPER_MAGIC {
+        return Err(io::Error::other("it leads into /proc, where nothing may be mounted"));
+    }
+    Ok(())
 }
 
 /// Makes `nodes` in the file system mounted as `dev`.
 pub fn make_devices(dev: BorrowedFd<'_>, nodes: &[DeviceNode]) -> io::Result<()> {
     for node in nodes {
         match node {
-            DeviceNode::Character { name, major, minor } => {
-                let device = makedev(*major, *minor);
-                rustix::fs::mknodat(dev, name, FileType::CharacterDevice, Mode::from(0o666), device)?;
+            DeviceNode::Device { name, kind, major, minor, mode, uid, gid } => {
+                let kind = match kind {
+                    DeviceKind::Character => FileType::CharacterDevice,
+                    DeviceKind::Block => FileType::BlockDevice,
+                };
+                rustix::fs::mknodat(dev, name, kind, Mode::from(*mode), makedev(*major, *minor))?;
+                if (*uid, *gid) != (0, 0) {
+                    let (uid, gid) = (Uid::from_raw(*uid), Gid::from_raw(*gid));
+                    rustix::fs::chownat(dev, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+                }
             }
             DeviceNode::Link { name, target } => rustix::fs::symlinkat(target, dev, name)?,
             DeviceNode::Directory { name } => rustix::fs::mkdirat(dev, name, Mode::from(0o755))?,
@@ -76,13 +91,12 @@ pub fn make_devices(dev: BorrowedFd<'_>, nodes: &[DeviceNode]) -> io::Result<()>
 /// Hides the root of this process's `path`: a folder behind an empty one, a file behind the null device. Nothing
 /// happens where there is nothing.
 ///
-/// The null device is the one that we made in `dev`, never the one that the image may have put there
-/// (CVE-2025-31133).
-pub fn mask(dev: BorrowedFd<'_>, empty: &mut Option<OwnedFd>, path: &Path) -> io::Result<()> {
+/// `null` is the device that we made, never one that the image or a mount may have put in its place (CVE-2025-31133).
+pub fn mask(null: BorrowedFd<'_>, empty: &mut Option<OwnedFd>, path: &Path) -> io::Result<()> {
     let Some(target) = open_existing(path)? else { return Ok(()) };
     let stat = rustix::fs::fstat(&target)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return attach_onto(clone_tree(dev, "null")?.as_fd(), target.as_fd());
+        return attach_onto(clone_tree(null, "")?.as_fd(), target.as_fd());
     }
     // The first folder gets a fresh empty file system, each later one a second look at the same.
     let fresh = match empty {

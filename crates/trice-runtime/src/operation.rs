@@ -72,16 +72,7 @@ pub enum Operation {
         layers: u32,
     },
     /// Mounts a file system of the kernel.
-    MountFilesystem {
-        /// Its type, such as `proc`.
-        kind: String,
-        /// The absolute path in the container.
-        target: PathBuf,
-        /// Options with and without a value.
-        options: Vec<(String, Option<String>)>,
-        /// What is forbidden there.
-        attributes: Attributes,
-    },
+    MountFilesystem(Filesystem),
     /// Makes device nodes and links in the file system that is mounted at `/dev`.
     MakeDevices(Vec<DeviceNode>),
     /// Mounts a prepared tree.
@@ -91,6 +82,10 @@ pub enum Operation {
         /// The absolute path in the container; made as what the tree's root is, a folder or a file.
         target: PathBuf,
     },
+    /// Makes the mount at a path read-only, and not those below it.
+    Seal(PathBuf),
+    /// Makes a folder, and those above it, where there is nothing.
+    MakeDirectory(PathBuf),
     /// Makes the new root the root, and lets go of the old one.
     Pivot {
         /// Nothing may be written to the new root.
@@ -111,6 +106,21 @@ pub enum Operation {
     ReadOnly(PathBuf),
 }
 
+/// A file system of the kernel, and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filesystem {
+    /// Its type, such as `proc`.
+    pub kind: String,
+    /// The absolute path in the container.
+    pub target: PathBuf,
+    /// Links in that path lead where they lead inside the container; otherwise they are an error.
+    pub follow: bool,
+    /// Options with and without a value.
+    pub options: Vec<(String, Option<String>)>,
+    /// What is forbidden there.
+    pub attributes: Attributes,
+}
+
 /// What is forbidden on a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Attributes {
@@ -128,14 +138,22 @@ pub struct Attributes {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceNode {
-    /// A character device that everybody may use.
-    Character {
-        /// Its name.
+    /// A device.
+    Device {
+        /// Its path below `/dev`.
         name: String,
+        /// Its kind.
+        kind: DeviceKind,
         /// Its major number.
         major: u32,
         /// Its minor number.
         minor: u32,
+        /// Who may use it.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
     },
     /// A symbolic link.
     Link {
@@ -146,9 +164,28 @@ pub enum DeviceNode {
     },
     /// A folder.
     Directory {
-        /// Its name.
+        /// Its path below `/dev`.
         name: String,
     },
+}
+
+impl DeviceNode {
+    /// Its path below `/dev`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Device { name, .. } | Self::Link { name, .. } | Self::Directory { name } => name,
+        }
+    }
+}
+
+/// The two kinds of devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceKind {
+    /// Bytes in a row.
+    Character,
+    /// Blocks in any order.
+    Block,
 }
 
 /// The process of a plan.
@@ -158,7 +195,7 @@ pub struct ProcessPlan {
     pub args: Vec<String>,
     /// Variables; `HOME` is added from the container's files if it is missing.
     pub env: BTreeMap<String, String>,
-    /// The working directory; made if it is missing.
+    /// The working directory.
     pub cwd: String,
     /// The user: `name`, `uid`, either with `:group`.
     pub user: String,

@@ -10,10 +10,10 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::process::{Gid, Resource, Rlimit, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use trice_sys::seccomp::SockFilter;
@@ -35,25 +35,20 @@ pub fn identity(plan: &ProcessPlan) -> Result<Identity, Failure> {
 /// Reads a text file of the container, up to 16 MiB; what cannot be read says nothing.
 fn read_small(path: &str) -> String {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let Ok(fd) = rustix::fs::open(path, flags, Mode::empty()) else { return String::new() };
+    // A link leads where it leads in the container, but not through a descriptor of this process.
+    let resolve = ResolveFlags::NO_MAGICLINKS;
+    let Ok(fd) = rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve) else { return String::new() };
     let mut bytes = Vec::new();
     let _ = File::from(fd).take(16 << 20).read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Goes to the working directory, which is made if it is missing.
+/// Goes to the working directory.
 ///
-/// Done as root and inside the container's root. The kernel refuses a folder that is not below it, so that a
-/// descriptor of the host, had one survived, would not help anybody out (CVE-2024-21626).
-pub fn enter_cwd(cwd: &str, identity: &Identity) -> io::Result<()> {
-    if let Err(error) = rustix::process::chdir(cwd) {
-        if error != rustix::io::Errno::NOENT {
-            return Err(error.into());
-        }
-        std::fs::create_dir_all(cwd)?;
-        std::os::unix::fs::chown(cwd, Some(identity.uid), Some(identity.gid))?;
-        rustix::process::chdir(cwd)?;
-    }
+/// Done as root and inside the container's root. A folder that is not below it is refused, so that a descriptor of the
+/// host, had one survived, would not help anybody out (CVE-2024-21626).
+pub fn enter_cwd(cwd: &str) -> io::Result<()> {
+    rustix::process::chdir(cwd)?;
     // An absolute path; the kernel answers `(unreachable)…` for a folder outside of the root.
     let here = rustix::process::getcwd(Vec::new())?;
     if here.as_bytes().starts_with(b"/") {
@@ -63,52 +58,88 @@ pub fn enter_cwd(cwd: &str, identity: &Identity) -> io::Result<()> {
     }
 }
 
+/// The standard streams of a process.
+#[derive(Debug)]
+pub enum Streams {
+    /// A terminal, its inner end.
+    Terminal(OwnedFd),
+    /// Input, output and error, each with whether it was made for this process.
+    Three([(OwnedFd, bool); 3]),
+}
+
 /// Makes `streams` the standard input, output and error, and the process's user the owner of those that were made for
 /// it, so that a program may open `/dev/stdout` again.
-pub fn connect_streams(streams: [(BorrowedFd<'_>, bool); 3], identity: &Identity) -> io::Result<()> {
-    for (stream, own) in streams {
-        if own {
-            let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-            rustix::fs::fchown(stream, Some(uid), Some(gid))?;
+pub fn connect_streams(streams: Streams, identity: &Identity) -> io::Result<()> {
+    match streams {
+        Streams::Terminal(terminal) => {
+            rustix::process::ioctl_tiocsctty(&terminal)?;
+            give(terminal.as_fd(), identity)?;
+            connect([terminal.as_fd(); 3])
+        }
+        Streams::Three(streams) => {
+            for (stream, own) in &streams {
+                if *own || is_anonymous_pipe(stream.as_fd())? {
+                    give(stream.as_fd(), identity)?;
+                }
+            }
+            connect([&streams[0].0, &streams[1].0, &streams[2].0].map(AsFd::as_fd))
         }
     }
-    rustix::stdio::dup2_stdin(streams[0].0)?;
-    rustix::stdio::dup2_stdout(streams[1].0)?;
-    rustix::stdio::dup2_stderr(streams[2].0)?;
-    Ok(())
 }
 
-/// Sets the limits of the process.
-pub fn limit(plan: &ProcessPlan) -> io::Result<()> {
+fn connect(streams: [BorrowedFd<'_>; 3]) -> io::Result<()> {
+    rustix::stdio::dup2_stdin(streams[0])?;
+    rustix::stdio::dup2_stdout(streams[1])?;
+    Ok(rustix::stdio::dup2_stderr(streams[2])?)
+}
+
+fn give(stream: BorrowedFd<'_>, identity: &Identity) -> io::Result<()> {
+    Ok(rustix::fs::fchown(stream, Some(Uid::from_raw(identity.uid)), Some(Gid::from_raw(identity.gid)))?)
+}
+
+/// Whether nobody else can have `stream` by a name: a caller's file, terminal or device stays its owner's.
+fn is_anonymous_pipe(stream: BorrowedFd<'_>) -> io::Result<bool> {
+    const PIPEFS_MAGIC: rustix::fs::FsWord = 0x5049_5045;
+    Ok(rustix::fs::fstatfs(stream)?.f_type == PIPEFS_MAGIC)
+}
+
+/// Sets the limits of the process; an error comes with the limit's name.
+pub fn limit(plan: &ProcessPlan) -> Result<(), (&'static str, io::Error)> {
     for limit in &plan.rlimits {
-        let Some(resource) = resource(limit.resource) else { continue };
+        let Some((resource, name)) = resource(limit.resource) else { continue };
         let wanted = Rlimit { current: limit.soft, maximum: limit.hard };
-        rustix::process::setrlimit(resource, wanted)?;
+        rustix::process::setrlimit(resource, wanted).map_err(|error| (name, error.into()))?;
     }
     Ok(())
 }
 
-/// Returns rustix's name of the kernel's resource `number`.
-fn resource(number: u32) -> Option<Resource> {
-    let all = [
-        Resource::Cpu,
-        Resource::Fsize,
-        Resource::Data,
-        Resource::Stack,
-        Resource::Core,
-        Resource::Rss,
-        Resource::Nproc,
-        Resource::Nofile,
-        Resource::Memlock,
-        Resource::As,
-        Resource::Locks,
-        Resource::Sigpending,
-        Resource::Msgqueue,
-        Resource::Nice,
-        Resource::Rtprio,
-        Resource::Rttime,
-    ];
-    all.get(number as usize).copied()
+/// The kernel's resources in the order of their numbers, with the names that users know them by.
+const RESOURCES: [(Resource, &str); 16] = [
+    (Resource::Cpu, "cpu"),
+    (Resource::Fsize, "fsize"),
+    (Resource::Data, "data"),
+    (Resource::Stack, "stack"),
+    (Resource::Core, "core"),
+    (Resource::Rss, "rss"),
+    (Resource::Nproc, "nproc"),
+    (Resource::Nofile, "nofile"),
+    (Resource::Memlock, "memlock"),
+    (Resource::As, "as"),
+    (Resource::Locks, "locks"),
+    (Resource::Sigpending, "sigpending"),
+    (Resource::Msgqueue, "msgqueue"),
+    (Resource::Nice, "nice"),
+    (Resource::Rtprio, "rtprio"),
+    (Resource::Rttime, "rttime"),
+];
+
+fn resource(number: u32) -> Option<(Resource, &'static str)> {
+    RESOURCES.get(number as usize).copied()
+}
+
+/// Returns the kernel's number of the limit that users call `name`.
+pub(crate) fn resource_number(name: &str) -> Option<u32> {
+    RESOURCES.iter().position(|(_, known)| *known == name).map(|number| number as u32)
 }
 
 /// Takes on the identity, the filter and the capabilities.

@@ -12,10 +12,12 @@ use rustix::process::{Pid, WaitOptions};
 use trice_sys::fork::{Forked, SingleThread, fork};
 use trice_sys::{pidfd, signals};
 
-/// Signals that a payload may want to hear of; all but those that stop or end process 1 whatever it does, and those
-/// that the kernel sends for a fault.
-const FORWARDED: [i32; 13] = [1, 2, 3, 10, 12, 14, 15, 18, 20, 23, 24, 28, 30];
+/// Signals that a payload does not hear of: those that end or stop process 1 whatever it does (9, 19), and those that
+/// the kernel sends it for a fault of its own (4, 5, 6, 7, 8, 11, 31).
+const NOT_FORWARDED: [i32; 9] = [4, 5, 6, 7, 8, 9, 11, 19, 31];
 const SIGCHLD: i32 = 17;
+/// The last real-time signal.
+const LAST: i32 = 64;
 
 /// Which of the two a process is after [`split`].
 #[derive(Debug)]
@@ -37,7 +39,7 @@ pub struct Watch {
 /// Makes the payload: another process, in a session of its own, so that a terminal is its alone.
 pub fn split() -> io::Result<Side> {
     let proof = SingleThread::prove()?;
-    let held: Vec<i32> = FORWARDED.into_iter().chain([SIGCHLD]).collect();
+    let held: Vec<i32> = (1..=LAST).filter(|number| !NOT_FORWARDED.contains(number)).collect();
     let signals = signals::signalfd(&held)?;
     match fork(&proof, &[], None)? {
         Forked::Child => {

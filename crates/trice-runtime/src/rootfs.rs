@@ -3,7 +3,7 @@
 //! The child begins in the keeper's minimal root, which has three folders for this:
 //!
 //! ```text
-//! /layers/0 … /layers/499   the image's layers, the topmost first     AttachLayer
+//! /layers/0, /layers/1 …     the image's layers, the topmost first     AttachLayer
 //! /writable                 the container's own `upper` and `work`    AttachWritable
 //! /root                     what comes out                            MountRoot, then everything else, then Pivot
 //! ```
@@ -13,8 +13,10 @@
 //!
 //! Sources: openat2(2), fsopen(2), pivot_root(2), Linux `Documentation/filesystems/overlayfs.rst`.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
@@ -30,8 +32,6 @@ pub const LAYERS: &str = "/layers";
 pub const WRITABLE: &str = "/writable";
 /// Where the new root is mounted.
 pub const ROOT: &str = "/root";
-/// The most layers that the kernel stacks.
-pub const MAX_LAYERS: u32 = 500;
 
 /// Whether the last part of a path may be a symbolic link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,37 +112,78 @@ pub fn open_root() -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Opens the absolute `path` inside `root` as a place, and makes it and the folders above it if `missing` says so.
+/// Opens the absolute `path` inside `root` as a place, and makes it and the folders above it if `missing` says so. What
+/// is made where a link leads that leads to nothing, is made there: images have such links at `/etc/resolv.conf`.
 ///
 /// Each part is made in the folder that the part before led to, as it is found at that moment: a link that somebody
 /// swaps in between leads to another place inside the root, and never outside.
 pub fn open_inside(root: BorrowedFd<'_>, path: &Path, links: Links, missing: Missing) -> io::Result<OwnedFd> {
     match open_place(root, path, links) {
-        Err(Errno::NOENT) if missing != Missing::Fail => {}
-        other => return Ok(other?),
+        Err(Errno::NOENT) if missing != Missing::Fail => make_inside(root, path, links, missing),
+        other => Ok(other?),
     }
-    let parts: Vec<_> = path.components().filter(|part| matches!(part, Component::Normal(_))).collect();
-    let mut prefix = PathBuf::from("/");
-    let mut place = open_place(root, &prefix, links)?;
-    for (index, part) in parts.iter().enumerate() {
-        prefix.push(part);
-        place = match open_place(root, &prefix, links) {
+}
+
+/// The most links that lead to nothing on one way; the kernel's limit for those that lead somewhere.
+const MOST_LINKS: usize = 40;
+
+fn make_inside(root: BorrowedFd<'_>, path: &Path, links: Links, missing: Missing) -> io::Result<OwnedFd> {
+    let top = Path::new("/");
+    let mut left: Vec<OsString> = parts_from_the_end(path);
+    let (mut prefix, mut place, mut followed) = (top.to_owned(), open_place(root, top, links)?, 0);
+    while let Some(part) = left.pop() {
+        let next = prefix.join(&part);
+        place = match open_place(root, &next, links) {
             Err(Errno::NOENT) => {
-                let is_last = index + 1 == parts.len();
-                let name = part.as_os_str();
-                let file = is_last && missing == Missing::MakeFile;
-                // A dangling link is in the way of making anything: the error says so.
-                if file {
-                    rustix::fs::mknodat(&place, name, FileType::RegularFile, Mode::from(0o644), 0)?;
-                } else {
-                    rustix::fs::mkdirat(&place, name, Mode::from(0o755))?;
+                if let Some(target) = link_target(place.as_fd(), &part, links)? {
+                    followed += 1;
+                    if followed > MOST_LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    if target.is_absolute() {
+                        (prefix, place) = (top.to_owned(), open_place(root, top, links)?);
+                    }
+                    left.extend(parts_from_the_end(&target));
+                    continue;
                 }
-                open_place(root, &prefix, links)?
+                let file = left.is_empty() && missing == Missing::MakeFile;
+                make_part(place.as_fd(), &part, file)?;
+                open_place(root, &next, links)?
             }
             other => other?,
         };
+        prefix = next;
     }
     Ok(place)
+}
+
+fn parts_from_the_end(path: &Path) -> Vec<OsString> {
+    let is_part = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::ParentDir);
+    path.components().filter(is_part).map(|part| part.as_os_str().to_owned()).rev().collect()
+}
+
+/// Returns where the link `part` in `place` leads; `None` if there is no such link, or links are not for us.
+fn link_target(place: BorrowedFd<'_>, part: &OsStr, links: Links) -> io::Result<Option<PathBuf>> {
+    if links == Links::Refuse {
+        return Ok(None);
+    }
+    match rustix::fs::readlinkat(place, part, Vec::new()) {
+        Ok(target) => Ok(Some(OsString::from_vec(target.into_bytes()).into())),
+        Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes an empty file or a folder, unless somebody else did just now.
+fn make_part(place: BorrowedFd<'_>, name: &OsStr, file: bool) -> io::Result<()> {
+    let made = match file {
+        true => rustix::fs::mknodat(place, name, FileType::RegularFile, Mode::from(0o644), 0),
+        false => rustix::fs::mkdirat(place, name, Mode::from(0o755)),
+    };
+    match made {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn open_place(root: BorrowedFd<'_>, path: &Path, links: Links) -> rustix::io::Result<OwnedFd> {
@@ -159,4 +200,77 @@ pub fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
     unmount(".", UnmountFlags::DETACH)?;
     rustix::process::chdir("/")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A folder that goes when it is dropped, with a folder beside it that nothing may be made in.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("trice-rootfs-{name}-{}", std::process::id()));
+            fs::create_dir_all(path.join("root")).unwrap();
+            Self(path)
+        }
+
+        fn root(&self) -> PathBuf {
+            self.0.join("root")
+        }
+
+        fn open(&self, path: &str, links: Links, missing: Missing) -> io::Result<PathBuf> {
+            let root = fs::File::open(self.root())?;
+            let place = open_inside(root.as_fd(), Path::new(path), links, missing)?;
+            let number = std::os::fd::AsRawFd::as_raw_fd(&place);
+            fs::read_link(format!("/proc/self/fd/{number}"))
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_made_where_dangling_links_lead_and_never_outside() {
+        let tree = Tree::new("dangling");
+        let root = tree.root();
+        fs::create_dir(root.join("etc")).unwrap();
+        let links = [
+            ("etc/resolv.conf", "../run/resolve/stub.conf", "run/resolve/stub.conf"),
+            ("up", "../../../../outside", "outside"),
+            ("absolute", "/var/lib/x", "var/lib/x"),
+        ];
+        for (link, target, place) in links {
+            symlink(target, root.join(link)).unwrap();
+            let made = tree.open(&format!("/{link}"), Links::Follow, Missing::MakeFile).unwrap();
+            assert_eq!(made, root.join(place));
+            assert!(made.is_file(), "{link}");
+        }
+        assert_eq!(fs::read_dir(&tree.0).unwrap().count(), 1, "something was made outside");
+    }
+
+    #[test]
+    fn links_that_lead_to_themselves_end_with_an_error() {
+        let tree = Tree::new("loop");
+        symlink("b/x", tree.root().join("a")).unwrap();
+        symlink("a/x", tree.root().join("b")).unwrap();
+        assert!(tree.open("/a", Links::Follow, Missing::MakeDirectory).is_err());
+    }
+
+    #[test]
+    fn where_links_are_refused_none_is_followed_and_nothing_is_made() {
+        let tree = Tree::new("refused");
+        symlink("/target", tree.root().join("dev")).unwrap();
+        for path in ["/dev", "/dev/shm"] {
+            assert!(tree.open(path, Links::Refuse, Missing::MakeDirectory).is_err(), "{path}");
+        }
+        assert!(!tree.root().join("target").exists());
+    }
 }

@@ -3,7 +3,7 @@
 //! Source: close_range(2).
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Marks all descriptors from `first` on to be closed by the next `execve`.
 ///
@@ -13,6 +13,38 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: with CLOSE_RANGE_CLOEXEC the call closes nothing; it sets a flag that no owner of a descriptor relies
     // on being clear.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Closes all descriptors of this process but `kept` and the three standard streams.
+///
+/// # Errors
+/// Those of close_range(2).
+///
+/// # Safety
+/// Nothing may use or drop any other descriptor afterwards: other code of this process must not run again.
+pub(crate) unsafe fn close_all_but(kept: &[OwnedFd]) -> io::Result<()> {
+    let mut numbers: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd() as u32).collect();
+    numbers.sort_unstable();
+    let mut first = 3_u32;
+    for number in numbers.into_iter().filter(|number| *number >= 3) {
+        if first < number {
+            // SAFETY: the range holds none of `kept`, and the caller vouches for the rest.
+            unsafe { close_range(first, number - 1) }?;
+        }
+        first = number + 1;
+    }
+    // SAFETY: as above: all of `kept` lies before `first`.
+    unsafe { close_range(first, u32::MAX) }
+}
+
+/// Closes the descriptors from `first` to `last`.
+///
+/// # Safety
+/// Nobody may own one of them.
+unsafe fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: the call reads no memory; the caller vouches that nobody relies on these descriptors.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

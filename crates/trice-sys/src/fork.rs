@@ -10,6 +10,10 @@ use std::fs;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::panic::catch_unwind;
+
+use crate::descriptors;
+use crate::exec::exit_now;
 
 /// Proof that this process has one thread.
 ///
@@ -123,6 +127,40 @@ pub fn fork(
             // SAFETY: the call succeeded with CLONE_PIDFD, so the kernel has stored a new descriptor, ours alone.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
             Ok(Forked::Parent { pid: pid as i32, pidfd })
+        }
+    }
+}
+
+/// What a child of [`spawn`] carries out. It gets the descriptors that were meant for it, and returns the code that it
+/// ends with.
+///
+/// A plain function and no closure: it brings nothing else along from its parent.
+pub type Program = fn(Vec<OwnedFd>) -> i32;
+
+/// The code of a child that could not even begin.
+const NOT_BEGUN: i32 = 125;
+
+/// Makes a child as [`fork`] does, which has `descriptors`, the three standard streams and no other descriptor of its
+/// parent, carries out `program`, and ends. Returns its number and its pidfd.
+///
+/// # Errors
+/// Those of clone3(2).
+pub fn spawn(
+    proof: &SingleThread,
+    namespaces: &[NewNamespace],
+    cgroup: Option<BorrowedFd<'_>>,
+    descriptors: Vec<OwnedFd>,
+    program: Program,
+) -> io::Result<(i32, OwnedFd)> {
+    match fork(proof, namespaces, cgroup)? {
+        Forked::Parent { pid, pidfd } => Ok((pid, pidfd)),
+        Forked::Child => {
+            // SAFETY: from here on this process runs `program`, which got `descriptors` and captures nothing, and then
+            // ends without dropping anything: whatever else owned a descriptor never runs again in this process.
+            let closed = unsafe { descriptors::close_all_but(&descriptors) };
+            // A panic must not unwind into the copy of the parent's frames.
+            let code = closed.map(|()| catch_unwind(|| program(descriptors)).unwrap_or(NOT_BEGUN));
+            exit_now(code.unwrap_or(NOT_BEGUN))
         }
     }
 }

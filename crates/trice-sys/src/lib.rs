@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! fork exec signals descriptors     making a process and turning it into another program
+//! title                             what it shows as its command line
 //! namespace mount seccomp keyring   what surrounds it
 //! pidfd                             how it ended
 //! device_filter                     which devices a cgroup may open
@@ -25,3 +26,4 @@ pub mod pidfd;
 pub mod seccomp;
 pub mod signals;
 pub mod socket_filter;
+pub mod title;

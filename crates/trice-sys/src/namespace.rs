@@ -15,6 +15,9 @@ pub enum Unshare {
     Net,
     /// `CLONE_NEWNS`; the thread also gets its own root and current directory.
     Mount,
+    /// `CLONE_FS`: the thread gets its own root and current directory, without which it may not enter a mount
+    /// namespace.
+    Filesystem,
     /// `CLONE_NEWCGROUP`: the groups that this thread is in become the roots that it sees.
     Cgroup,
 }
@@ -27,6 +30,7 @@ pub fn unshare(what: Unshare) -> io::Result<()> {
     let flags = match what {
         Unshare::Net => UnshareFlags::NEWNET,
         Unshare::Mount => UnshareFlags::NEWNS | UnshareFlags::FS,
+        Unshare::Filesystem => UnshareFlags::FS,
         Unshare::Cgroup => UnshareFlags::NEWCGROUP,
     };
     // SAFETY: what makes the call unsafe is CLONE_FILES, which would give this thread other descriptors under the

@@ -10,13 +10,30 @@ use std::ptr;
 /// Gives every signal its default action and lets all of them through, as a program expects that was started by a
 /// shell. A Rust program ignores SIGPIPE, and what is ignored stays so over `execve`.
 pub fn reset() {
-    for signal in 1..=64 {
-        // SAFETY: SIG_DFL is an action that refers to no code of ours. Numbers that have no action to change
-        // (SIGKILL, those of the C library) are refused, which is as good.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    let default = KernelAction { handler: libc::SIG_DFL as u64, flags: 0, restorer: 0, mask: 0 };
+    let (new, old) = (&raw const default, ptr::null_mut::<KernelAction>());
+    for signal in 1..=LAST {
+        // SAFETY: `new` is to the kernel's layout of an action, which it only reads, and which refers to no code of
+        // ours; the old action is not asked for. Signals that have no action to change (SIGKILL, SIGSTOP) are refused.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>()) };
     }
     let none = empty_set();
     set_mask(&none);
+}
+
+/// The last real-time signal.
+const LAST: libc::c_int = 64;
+
+/// The kernel's `struct sigaction`.
+///
+/// The C library's own call keeps two real-time signals to itself and refuses to touch them; who started us may have
+/// ignored these too.
+#[repr(C)]
+struct KernelAction {
+    handler: u64,
+    flags: u64,
+    restorer: u64,
+    mask: u64,
 }
 
 /// Holds back `signals` and returns a descriptor from which they are read.

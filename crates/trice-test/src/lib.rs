@@ -1,2 +1,12 @@
-//! Fixtures and the namespace harness of the tests.
+//! Fixtures and the harness of tests that ask the kernel.
+//!
+//! ```text
+//! traces      what an engine left on this machine
+//! waiting     conditions with a deadline
+//! ```
+//!
+//! Development only: it knows names and places, and nothing of the code under test.
 #![forbid(unsafe_code)]
+
+pub mod traces;
+pub mod waiting;

@@ -3,12 +3,13 @@
 //! The binary runs from a read-only mount of itself that nobody else can reach: a container that gets hold of
 //! `/proc/PID/exe` of one of our processes cannot write to it (CVE-2019-5736).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, statvfs};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use trice_sys::mount::{MountAttributes, set_attributes};
 
@@ -38,12 +39,13 @@ pub enum Founded {
 /// engines write to their standard error.
 pub fn found(directories: &Directories, errors: OwnedFd) -> Result<Founded, LaunchError> {
     let arguments = arguments(KEEPER_ARGUMENT, directories, &[]).map_err(LaunchError::Start)?;
-    let (_child, word) = run(arguments, errors)?;
-    match word.as_str() {
-        "ready" => Ok(Founded::Ready),
-        "taken" => Ok(Founded::Taken),
-        other => Err(LaunchError::NotReady(other.to_owned())),
+    let (mut child, word) = run(arguments, errors)?;
+    if word == "ready" {
+        return Ok(Founded::Ready);
     }
+    // It has nothing more to do.
+    child.wait().map_err(LaunchError::Start)?;
+    if word == "taken" { Ok(Founded::Taken) } else { Err(LaunchError::NotReady(word)) }
 }
 
 /// Starts a keeper in place of one that died, for this engine, and returns it with the engine's end of the new link.
@@ -69,11 +71,43 @@ pub fn succeed(
     if word == "ready" { Ok((child, ours)) } else { Err(LaunchError::NotReady(word)) }
 }
 
+/// The variables that keeper and engine inherit from whoever starts them, by their names or, with an underscore at the
+/// end, by the beginnings of their names: where things are, how registries are reached, how to talk. Others may be
+/// secrets, and both live long.
+const INHERITED: [&str; 14] = [
+    "DOCKER_CONFIG",
+    "HOME",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "LANG",
+    "LC_",
+    "NO_PROXY",
+    "PATH",
+    "RUST_",
+    "SSL_CERT_",
+    "TRICE_",
+    "TZ",
+    "XDG_",
+    "USER",
+];
+
+fn is_inherited(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes().to_ascii_uppercase();
+    let matches = |known: &&str| match known.ends_with('_') {
+        true => name.starts_with(known.as_bytes()),
+        false => name == known.as_bytes(),
+    };
+    INHERITED.iter().any(matches)
+}
+
 /// Runs this binary and returns the line that it says.
 fn run(arguments: Vec<OsString>, errors: OwnedFd) -> Result<(Child, String), LaunchError> {
     let binary = read_only_binary().map_err(LaunchError::Start)?;
     let mut child = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()))
+        .arg0("trice")
         .args(arguments)
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| is_inherited(name)))
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -91,13 +125,31 @@ fn run(arguments: Vec<OsString>, errors: OwnedFd) -> Result<(Child, String), Lau
 
 /// Opens this binary on a detached, read-only mount.
 fn read_only_binary() -> io::Result<OwnedFd> {
-    let path = std::fs::read_link("/proc/self/exe")?;
+    let itself = "/proc/self/exe";
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    // A binary that runs from such a mount already has no path any more that leads there.
-    let tree = match open_tree(CWD, &path, flags) {
+    let tree = match open_tree(CWD, itself, flags) {
         Ok(tree) => tree,
-        Err(_) => open_tree(CWD, "/proc/self/exe", flags)?,
+        // A binary that runs from such a mount is out of reach of open_tree(2), and as good as it is.
+        Err(_) if statvfs(itself)?.f_flag.contains(StatVfsMountFlags::RDONLY) => {
+            return Ok(rustix::fs::open(itself, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?);
+        }
+        Err(error) => return Err(error.into()),
     };
     set_attributes(tree.as_fd(), MountAttributes { read_only: true, ..MountAttributes::default() }, false)?;
     Ok(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_inherited() {
+        for name in ["PATH", "https_proxy", "TRICE_DATA", "XDG_RUNTIME_DIR", "LC_ALL"] {
+            assert!(is_inherited(OsStr::new(name)), "{name}");
+        }
+        for name in ["AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD", "MY_PATH", "LD_PRELOAD", "COMPOSE_FILE"] {
+            assert!(!is_inherited(OsStr::new(name)), "{name}");
+        }
+    }
 }

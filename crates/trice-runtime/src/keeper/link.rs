@@ -3,11 +3,12 @@
 //! Requests are sent by whoever has one. One thread reads what the keeper tells, hands a `Spawned` to the caller that
 //! waits for it, and everything else to the engine as an event.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::MESSAGE;
 use super::protocol::{Notice, Request};
@@ -49,14 +50,17 @@ pub struct Inventory {
 #[derive(Debug, Clone)]
 pub struct Link {
     socket: Arc<OwnedFd>,
-    waiting: Arc<Mutex<HashMap<String, SyncSender<io::Result<Spawned>>>>>,
+    waiting: Arc<Mutex<Waiting>>,
 }
+
+/// Who waits for which child; `None` once nobody will make one any more.
+type Waiting = Option<HashMap<String, SyncSender<io::Result<Spawned>>>>;
 
 impl Link {
     /// Asks the keeper at the other end of `socket` for all it has, and listens to it from then on: `told` gets what
     /// it tells.
     pub fn open(socket: OwnedFd, told: Sender<Told>) -> io::Result<(Self, Inventory)> {
-        let link = Self { socket: Arc::new(socket), waiting: Arc::default() };
+        let link = Self { socket: Arc::new(socket), waiting: Arc::new(Mutex::new(Some(HashMap::new()))) };
         link.send(&Request::Inventory, &[])?;
         let (inventory, early) = link.read_inventory()?;
         for notice in early {
@@ -76,13 +80,26 @@ impl Link {
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<Spawned> {
         let (sender, receiver) = sync_channel(1);
-        self.waiting().insert(key.to_owned(), sender);
+        self.expect(key, sender)?;
         let sent = self.send(&Request::Spawn { key: key.to_owned(), cgroup, inside }, descriptors);
         if let Err(error) = sent {
-            self.waiting().remove(key);
+            self.take_waiting(key);
             return Err(error);
         }
         receiver.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    /// Has what the keeper says of the child `key` handed to `sender`.
+    fn expect(&self, key: &str, sender: SyncSender<io::Result<Spawned>>) -> io::Result<()> {
+        let mut waiting = self.waiting();
+        let waiting = waiting.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        match waiting.entry(key.to_owned()) {
+            Entry::Vacant(place) => {
+                place.insert(sender);
+                Ok(())
+            }
+            Entry::Occupied(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        }
     }
 
     /// Has `descriptors` kept under `key`.
@@ -109,18 +126,18 @@ impl Link {
         handshake::send(self.socket.as_fd(), &serde_json::to_vec(request)?, descriptors)
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<String, SyncSender<io::Result<Spawned>>>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_waiting(&self, key: &str) -> Option<SyncSender<io::Result<Spawned>>> {
+        self.waiting().as_mut()?.remove(key)
     }
 
     /// Reads the next notice; `None` if the keeper has gone.
     fn receive(&self) -> io::Result<Option<(Notice, Vec<OwnedFd>)>> {
-        let mut bytes = vec![0; MESSAGE];
-        let (read, descriptors) = handshake::receive(self.socket.as_fd(), &mut bytes)?;
-        if read == 0 {
-            return Ok(None);
-        }
-        Ok(Some((serde_json::from_slice(&bytes[..read])?, descriptors)))
+        let Some(packet) = handshake::receive(self.socket.as_fd(), MESSAGE)? else { return Ok(None) };
+        Ok(Some((serde_json::from_slice(&packet.bytes)?, packet.descriptors)))
     }
 
     /// Reads to the end of the inventory; exits that are told in between are returned for later.
@@ -159,13 +176,13 @@ impl Link {
                 Notice::Process { .. } | Notice::Held { .. } | Notice::InventoryEnd => {}
             }
         }
-        // Whoever still waits for a child hears that nobody will make it.
-        self.waiting().clear();
+        // Whoever still waits for a child hears that nobody will make it, and so does whoever comes now.
+        *self.waiting() = None;
         let _ = told.send(Told::Gone);
     }
 
     fn hand_over(&self, key: &str, spawned: io::Result<Spawned>) {
-        if let Some(waiting) = self.waiting().remove(key) {
+        if let Some(waiting) = self.take_waiting(key) {
             let _ = waiting.send(spawned);
         }
     }

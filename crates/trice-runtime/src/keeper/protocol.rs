@@ -21,7 +21,7 @@ pub enum Request {
     /// Make a child. Beside it, in this order: the plan, the child's end of the handshake, the v2 cgroup if `cgroup`,
     /// the init of the container if `inside`, then the plan's slots.
     Spawn {
-        /// Under which name its exit is told.
+        /// Under which name its exit is told. No child of that name may be alive; one that has ended is forgotten.
         key: String,
         /// The child joins a v2 cgroup at its birth.
         cgroup: bool,
@@ -39,7 +39,7 @@ pub enum Request {
         /// Its name.
         key: String,
     },
-    /// The exit told under `key` has been recorded.
+    /// The exit told under `key` has been recorded. Nothing happens while that child is alive.
     Forget {
         /// The process's name.
         key: String,

@@ -15,24 +15,19 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::FdFlags;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, unmount,
-};
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use trice_sys::fork::SingleThread;
-use trice_sys::namespace::{Unshare, unshare};
-use trice_sys::{descriptors, exec, signals};
+use trice_sys::{descriptors, exec, signals, title};
 
 use super::Keeper;
-use crate::rootfs;
+use crate::{root, rootfs};
 
 /// The first argument of a keeper, by which `main` knows it before anything else runs.
 pub const KEEPER_ARGUMENT: &str = "trice-keeper";
@@ -189,6 +184,8 @@ fn say(word: &str) {
 /// Returns a keeper that is ready; `None` if there is one already.
 fn begin(role: Role) -> io::Result<Option<Keeper>> {
     let proof = SingleThread::prove()?;
+    title::remember()?;
+    allow_many_files()?;
     rustix::process::umask(Mode::from(0o077));
     // A session of its own: what its starter's terminal sends does not reach it.
     let _ = rustix::process::setsid();
@@ -210,17 +207,31 @@ fn begin(role: Role) -> io::Result<Option<Keeper>> {
     let host_mounts = open("/proc/self/ns/mnt", OFlags::RDONLY)?;
     let own_pid_namespace = open("/proc/self/ns/pid", OFlags::RDONLY)?;
     let null = open("/dev/null", OFlags::RDWR)?;
-    enter_minimal_root(&directories.run)?;
+    // A container's mount namespace begins as a copy of this one, so that making it does not depend on how much is
+    // mounted on the host, and nothing of the host is within reach of a child.
+    root::enter_empty(&directories.run, &[rootfs::LAYERS, rootfs::WRITABLE, rootfs::ROOT])?;
+    let program = EngineProgram { directories, binary, host_mounts, listener, lock };
+    let keeper = Keeper::new(proof, program, own_pid_namespace, engine)?;
     say("ready");
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
-    let program = EngineProgram { directories, binary, host_mounts, listener, lock };
-    Ok(Some(Keeper::new(proof, program, own_pid_namespace, engine)))
+    Ok(Some(keeper))
+}
+
+/// It holds several descriptors a container. What a container's process may have is said in its plan.
+fn allow_many_files() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
 /// Takes the lock of the directories; `None` if a keeper or an engine has it.
 fn take_lock(directories: &Directories) -> io::Result<Option<OwnedFd>> {
     fs::create_dir_all(&directories.run)?;
+    // Whoever else owned it could put a socket of his in the place of ours.
+    if fs::metadata(&directories.run)?.uid() != rustix::process::geteuid().as_raw() {
+        let what = format!("{} belongs to another user", directories.run.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+    }
     fs::set_permissions(&directories.run, fs::Permissions::from_mode(0o700))?;
     let lock =
         File::options().create(true).truncate(false).write(true).mode(0o600).open(directories.lock())?;
@@ -240,33 +251,4 @@ fn listen(path: &Path) -> io::Result<OwnedFd> {
         _ => {}
     }
     Ok(UnixListener::bind(path)?.into())
-}
-
-/// Leaves the host's mounts behind: this process and the containers that it makes see an empty file system with
-/// room for what is being mounted.
-///
-/// A container's mount namespace begins as a copy of this one, so that making it does not depend on how much is
-/// mounted on the host, and nothing of the host is within reach of a child.
-fn enter_minimal_root(mount_point: &Path) -> io::Result<()> {
-    unshare(Unshare::Mount)?;
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
-    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(context.as_fd(), "source", "trice")?;
-    fsconfig_set_string(context.as_fd(), "mode", "0700")?;
-    fsconfig_set_string(context.as_fd(), "size", "1m")?;
-    fsconfig_create(context.as_fd())?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let root = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    for folder in [rootfs::LAYERS, rootfs::WRITABLE, rootfs::ROOT] {
-        rustix::fs::mkdirat(&root, folder.trim_start_matches('/'), Mode::from(0o700))?;
-    }
-    let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    move_mount(root.as_fd(), "", rustix::fs::CWD, mount_point, flags)?;
-    rustix::process::fchdir(&root)?;
-    rustix::process::pivot_root(".", ".")?;
-    unmount(".", UnmountFlags::DETACH)?;
-    rustix::process::chdir("/")?;
-    Ok(())
 }

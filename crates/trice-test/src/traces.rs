@@ -1,0 +1,82 @@
+//! What an engine left on this machine.
+//!
+//! Asked of the kernel, by what each engine has in the names of all that it makes: the tag of its realm, and its folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Returns a line for each process, mount and cgroup that belongs to the realm `tag` or to `folder`.
+pub fn of(tag: &str, folder: &Path) -> Vec<String> {
+    let mut found = processes(tag, folder);
+    found.extend(mounts(folder));
+    found.extend(cgroups(tag));
+    found
+}
+
+/// Returns the processes that are in a cgroup of the realm, or were started with the folder as an argument.
+pub fn processes(tag: &str, folder: &Path) -> Vec<String> {
+    let realm = format!("/trice-{tag}/");
+    let folder = folder.to_string_lossy();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let read = |file| fs::read(entry.path().join(file)).unwrap_or_default();
+        let groups = String::from_utf8_lossy(&read("cgroup")).into_owned();
+        let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+        let is_ours = pid != std::process::id();
+        if is_ours && (groups.contains(&realm) || command.contains(folder.as_ref())) {
+            found.push(format!("process {pid}: {command}"));
+        }
+    }
+    found
+}
+
+/// Returns the mounts below `folder` in this process's mount namespace.
+pub fn mounts(folder: &Path) -> Vec<String> {
+    let folder = folder.to_string_lossy();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let below = mounts
+        .lines()
+        .filter(|line| line.split(' ').nth(4).is_some_and(|at| at.starts_with(folder.as_ref())));
+    below.map(|line| format!("mount {line}")).collect()
+}
+
+/// Returns the groups of the realm in all hierarchies.
+pub fn cgroups(tag: &str) -> Vec<String> {
+    let name = format!("trice-{tag}");
+    hierarchies()
+        .iter()
+        .map(|top| top.join(&name))
+        .filter(|path| path.exists())
+        .flat_map(|top| below(&top))
+        .collect()
+}
+
+fn hierarchies() -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let is_cgroup = |line: &&str| line.contains(" - cgroup ") || line.contains(" - cgroup2 ");
+    mounts.lines().filter(is_cgroup).filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect()
+}
+
+fn below(group: &Path) -> Vec<String> {
+    let entries = fs::read_dir(group).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut found = vec![format!("cgroup {}", group.display())];
+    found.extend(folders.flat_map(|folder| below(&folder.path())));
+    found
+}
+
+/// Returns the paths of all files and folders below `folder`, sorted.
+pub fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        found.push(entry.path().display().to_string());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(files(&entry.path()));
+        }
+    }
+    found.sort();
+    found
+}
