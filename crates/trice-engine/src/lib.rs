@@ -1,2 +1,50 @@
 //! The per-user process: observes, plans, executes, supervises, serves; leaves when idle.
+//!
+//! ```text
+//! start ── recover          a new engine takes back what it finds
+//! engine ── event           the loop: what can happen, and its one owner
+//!   advance steps operation execution waiting       what was asked for, on its way
+//!   life probe succession                           what happens by itself
+//!   projection observe                              names and packet filters; the machine before a decision
+//! perform ── backends       one action, one back-end call
+//! serve answer follow session body                  the socket
+//! record identity           what must be remembered
+//! ```
+//!
+//! Invariants:
+//!
+//! - It decides nothing: what is to be done comes from `trice-plan`.
+//! - No truth in memory: killed at any moment, the next one finds it all in the store, the keeper and the kernel.
+//! - A record is written before the effect that it describes.
+//! - The loop never waits. It never forks: processes are the keeper's.
 #![forbid(unsafe_code)]
+
+mod advance;
+mod answer;
+mod backends;
+mod body;
+mod engine;
+mod event;
+mod execution;
+mod failure;
+mod files;
+mod follow;
+mod identity;
+mod life;
+mod observe;
+mod operation;
+mod perform;
+mod probe;
+mod projection;
+mod record;
+mod recover;
+mod select;
+mod serve;
+mod session;
+mod sockets;
+pub mod start;
+mod steps;
+mod succession;
+mod waiting;
+mod words;
+mod world;

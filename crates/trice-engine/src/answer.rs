@@ -1,0 +1,184 @@
+//! Answers to what clients ask that is no operation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use trice_api::call;
+use trice_api::fault::{Code, Fault};
+use trice_api::view::{ContainerView, PlanView, ProjectView, state_word};
+use trice_model::container::{NetworkNamespace, ObservedContainer};
+use trice_model::mount::MountSpecSource;
+use trice_model::name::ContainerName;
+
+use crate::engine::{Engine, now};
+use crate::event::{Entrance, Question};
+use crate::failure;
+use crate::record::IntentRecord;
+use crate::select::selects;
+
+impl Engine {
+    /// Answers. Who asked may have gone meanwhile; then nobody hears it.
+    pub(crate) fn answer(&mut self, question: Question) {
+        match question {
+            Question::Connected(gone) => self.client_connected(gone),
+            Question::Operate(call, listener) => {
+                let record = IntentRecord { asked_at: call.asked_at, intent: call.intent };
+                self.undertake(record, Some(listener));
+            }
+            Question::Cancel(call, reply) => {
+                self.cancel(&call);
+                let _ = reply.send(());
+            }
+            Question::Plan(call, reply) => {
+                let view = self.plan_view(*call);
+                let _ = reply.send(view);
+            }
+            Question::Containers(call, reply) => {
+                let _ = reply.send(self.containers(&call.of));
+            }
+            Question::Projects(reply) => {
+                let _ = reply.send(self.projects());
+            }
+            Question::Kill(call, reply) => {
+                let _ = reply.send(self.kill(&call));
+            }
+            Question::Watch(call, watcher) => self.watchers.push((call.of, watcher)),
+            Question::Enter(name, reply) => {
+                let _ = reply.send(self.enter(&name));
+            }
+            Question::Stdin(name, stdin) => drop(self.inputs.insert(name, stdin)),
+            Question::Follow(key, follower) => drop(self.followers.insert(key, follower)),
+        }
+    }
+
+    fn plan_view(&mut self, call: call::Plan) -> Result<PlanView, Fault> {
+        let record = IntentRecord { asked_at: now(), intent: call.intent };
+        let plan = self.plan(&record, &BTreeSet::new()).map_err(join)?;
+        let json = serde_json::to_value(&plan).map_err(|error| failure::of("write the plan", &error))?;
+        Ok(PlanView { text: plan.to_string(), json, empty: plan.steps.is_empty() })
+    }
+
+    fn selected(&self, of: &call::Selection) -> impl Iterator<Item = &ObservedContainer> {
+        self.world.found.containers.values().filter(move |container| {
+            let spec = &container.spec;
+            selects(of, &spec.project, &spec.service, &spec.name)
+        })
+    }
+
+    fn containers(&self, of: &call::Selection) -> Vec<ContainerView> {
+        let mut views: Vec<_> = self.selected(of).map(|container| self.view(container)).collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
+    }
+
+    fn view(&self, container: &ObservedContainer) -> ContainerView {
+        let spec = &container.spec;
+        let instance = match &spec.network {
+            NetworkNamespace::Instance(name) => self.world.found.instances.get(name),
+            NetworkNamespace::Host => None,
+        };
+        let endpoints = instance.into_iter().flat_map(|instance| &instance.spec.endpoints);
+        let networks = endpoints.map(|endpoint| (endpoint.network.clone(), Some(endpoint.address.addr())));
+        let is_volume = |source: &&MountSpecSource| matches!(source, MountSpecSource::Volume { .. });
+        ContainerView {
+            id: spec.id.clone(),
+            name: spec.name.clone(),
+            project: spec.project.clone(),
+            service: spec.service.clone(),
+            role: spec.role.clone(),
+            image: spec.image.to_string(),
+            command: spec.process.args.clone(),
+            state: container.state,
+            created_at: container.created_at,
+            started_at: container.started_at,
+            finished_at: container.finished_at,
+            restarts: container.restarts,
+            exposed: spec.exposed.iter().copied().collect(),
+            published: spec.published.clone(),
+            networks: networks.collect(),
+            mounts: spec.mounts.iter().filter_map(|mount| mount_source(&mount.source)).collect(),
+            local_volumes: spec.mounts.iter().map(|mount| &mount.source).filter(is_volume).count(),
+            labels: spec.labels.clone(),
+            tty: spec.process.tty,
+            attach: spec.attach,
+        }
+    }
+
+    fn projects(&self) -> Vec<ProjectView> {
+        let view = |name: &trice_model::name::ProjectName| {
+            let mut states = BTreeMap::new();
+            let mut files = Vec::new();
+            for container in self.world.found.containers_of(name) {
+                *states.entry(state_word(&container.state).to_owned()).or_insert(0) += 1;
+                if let Some(label) = container.spec.labels.get("com.docker.compose.project.config_files") {
+                    files = label.split(',').filter(|file| !file.is_empty()).map(Into::into).collect();
+                }
+            }
+            ProjectView { name: name.clone(), files, states }
+        };
+        let all = self.world.projects();
+        all.iter().map(view).filter(|project| !project.states.is_empty()).collect()
+    }
+
+    fn kill(&mut self, call: &call::Kill) -> Vec<ContainerName> {
+        let running: Vec<_> = self
+            .selected(&call.of)
+            .filter(|container| self.world.processes.contains_key(&container.spec.id))
+            .map(|container| (container.spec.id.clone(), container.spec.name.clone()))
+            .collect();
+        let mut reached: Vec<_> = running
+            .into_iter()
+            .filter(|(id, _)| self.signal_by_user(id, call.signal))
+            .map(|(_, name)| name)
+            .collect();
+        reached.sort();
+        reached
+    }
+
+    /// Sends a signal for somebody who means it: a container that he kills is not started again.
+    fn signal_by_user(
+        &mut self,
+        id: &trice_model::id::ContainerId,
+        signal: trice_model::signal::Signal,
+    ) -> bool {
+        if signal == trice_model::signal::Signal::KILL
+            && let Some(container) = self.world.found.containers.get_mut(id)
+        {
+            container.asked_to_stop = true;
+            self.remember(id);
+        }
+        self.signal(id, signal)
+    }
+
+    fn enter(&self, name: &ContainerName) -> Result<Entrance, Fault> {
+        let not_running = || Fault::new(Code::NotFound, format!("container {name} is not running"));
+        let container = self.world.container_named(name).ok_or_else(not_running)?;
+        let process = self.world.processes.get(&container.spec.id).ok_or_else(not_running)?;
+        let copy = |fd: &std::os::fd::OwnedFd| {
+            fd.try_clone().map_err(|error| failure::of_io("copy a descriptor", &error))
+        };
+        Ok(Entrance {
+            spec: container.spec.clone(),
+            init: copy(&process.pidfd)?,
+            terminal: process.terminal.as_ref().map(copy).transpose()?,
+        })
+    }
+}
+
+fn mount_source(source: &MountSpecSource) -> Option<String> {
+    match source {
+        MountSpecSource::Bind(bind) => Some(bind.path.display().to_string()),
+        MountSpecSource::Volume { name, .. } => Some(name.to_string()),
+        MountSpecSource::Tmpfs(_) => None,
+    }
+}
+
+/// Joins the mistakes of a plan for an answer that has room for one.
+fn join(faults: Vec<Fault>) -> Fault {
+    let mut faults = faults.into_iter();
+    let Some(first) = faults.next() else { return Fault::new(Code::Internal, "there is no plan") };
+    faults.fold(first, |mut all, fault| {
+        let place = fault.path.map(|path| format!("{path}: ")).unwrap_or_default();
+        all.message = format!("{}; {place}{}", all.message, fault.message);
+        all
+    })
+}

@@ -1,0 +1,279 @@
+//! The loop: one list of events, one owner of the state, the same question after each.
+//!
+//! ```text
+//! event ──► handle: what is known changes
+//!             └──► turn: steps that may begin, waits that have come ──► names, packet filters ──► records ──► jobs
+//! ```
+//!
+//! It never waits. What takes time is a job in a thread of its own, and its end an event. A turn takes in all events
+//! that are there, so that many of them cost one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+use trice_api::call::Selection;
+use trice_api::event::{ContainerChange, ContainerEvent};
+use trice_api::fault::Fault;
+use trice_model::container::ExitStatus;
+use trice_model::id::{ContainerId, Ids};
+use trice_model::name::{ContainerName, ProjectName};
+use trice_model::network::FirewallSpec;
+use trice_model::time::Timestamp;
+use trice_network::nftables::TableOwner;
+use trice_plan::plan::StepId;
+use trice_state::batch::Batch;
+
+use crate::backends::Backends;
+use crate::event::Event;
+use crate::operation::Lanes;
+use crate::perform::{Job, Outcome};
+use crate::record::ContainerRecord;
+use crate::world::World;
+
+/// How long an engine with nothing to keep waits for the next request.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why the loop ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// There was nothing left to keep, and nobody asked.
+    Idle,
+}
+
+/// The engine.
+pub(crate) struct Engine {
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) events: UnboundedSender<Event>,
+    pub(crate) world: World,
+    pub(crate) lanes: Lanes,
+    pub(crate) ids: Ids,
+    /// Owns the packet filters' tables.
+    pub(crate) tables: TableOwner,
+    /// The tables that are in force.
+    pub(crate) firewalls: BTreeMap<ProjectName, FirewallSpec>,
+    /// Projects whose names or ports may have changed in this turn.
+    pub(crate) changed: BTreeSet<ProjectName>,
+    /// Records to be written at the end of this turn.
+    pub(crate) records: Option<Batch>,
+    /// What begins once they are.
+    pub(crate) jobs: Vec<(Job, Destination)>,
+    /// Names under which the keeper tells exits that are then in the store.
+    pub(crate) forgotten: Vec<String>,
+    /// Steps that are over, or ended at once.
+    pub(crate) over: Vec<(u64, StepId, Result<Outcome, Fault>)>,
+    /// Containers that ended before their start was known to have succeeded.
+    pub(crate) early_ends: BTreeMap<ContainerId, ExitStatus>,
+    /// Those who wait for the end of a process that the keeper made.
+    pub(crate) followers: BTreeMap<String, oneshot::Sender<ExitStatus>>,
+    /// What containers that are about to be made are to read from.
+    pub(crate) inputs: BTreeMap<ContainerName, OwnedFd>,
+    /// Those who want to hear what happens to containers.
+    pub(crate) watchers: Vec<(Selection, UnboundedSender<ContainerEvent>)>,
+    /// Counts operations, runs and turns.
+    pub(crate) serial: u64,
+    /// How many clients are connected, told by the ends of these.
+    clients: Vec<oneshot::Receiver<()>>,
+    turn: u64,
+}
+
+/// Where the end of a job is told.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    /// To the operation whose step it is.
+    Step { operation: u64, step: StepId },
+    /// To a container that restarts by itself.
+    Restart(ContainerId),
+    /// To nobody but the next turn: a container's end has been put away.
+    End(ContainerId, ExitStatus),
+}
+
+impl Engine {
+    /// Begins with what was recovered.
+    pub(crate) fn new(
+        backends: Arc<Backends>,
+        events: UnboundedSender<Event>,
+        world: World,
+        ids: Ids,
+        tables: TableOwner,
+    ) -> Self {
+        Self {
+            backends,
+            events,
+            world,
+            lanes: Lanes::new(),
+            ids,
+            tables,
+            firewalls: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            records: None,
+            jobs: Vec::new(),
+            forgotten: Vec::new(),
+            over: Vec::new(),
+            early_ends: BTreeMap::new(),
+            followers: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            watchers: Vec::new(),
+            serial: 0,
+            clients: Vec::new(),
+            turn: 0,
+        }
+    }
+
+    /// Runs until there is nothing left to keep.
+    pub(crate) async fn run(mut self, mut events: UnboundedReceiver<Event>) -> End {
+        self.end_turn();
+        while let Some(event) = events.recv().await {
+            if self.handle(event) == Some(End::Idle) {
+                return End::Idle;
+            }
+            while let Ok(event) = events.try_recv() {
+                if self.handle(event) == Some(End::Idle) {
+                    return End::Idle;
+                }
+            }
+            self.end_turn();
+        }
+        End::Idle
+    }
+
+    fn handle(&mut self, event: Event) -> Option<End> {
+        match event {
+            Event::Asked(question) => self.answer(question),
+            Event::Told(told) => self.told(told),
+            Event::StepOver { operation, step, result } => self.over.push((operation, step, result)),
+            Event::ForeignEnd { container, exit } => self.begin_end(&container, exit),
+            Event::Finished { container, exit } => self.ended(&container, exit),
+            Event::RestartDue { container, run } => self.restart_due(&container, run),
+            Event::Restarted { container, result } => self.restarted(&container, result),
+            Event::GraceOver { container, run } => self.grace_over(&container, run),
+            Event::ProbeDue { container, run } => self.probe_due(&container, run),
+            Event::Probed { container, run, succeeded } => self.probed(&container, run, succeeded),
+            Event::NetworkGone { name, result } => self.network_gone(&name, result),
+            Event::Succeeded(result) => self.keeper_succeeded(result),
+            Event::Idle { turn } => return self.is_idle_since(turn).then_some(End::Idle),
+        }
+        None
+    }
+
+    /// Goes on with everything until nothing changes by itself any more, then lets it happen.
+    pub(crate) fn end_turn(&mut self) {
+        while self.advance() {}
+        self.project();
+        self.write_records();
+        for (job, destination) in std::mem::take(&mut self.jobs) {
+            self.spawn(job, destination);
+        }
+        self.turn += 1;
+        self.watch_idleness();
+    }
+
+    /// Writes what changed. What the store refuses is told in the log: the state lives on in memory, and the next
+    /// write says it all again.
+    fn write_records(&mut self) {
+        if let Some(batch) = self.records.take()
+            && let Err(error) = self.backends.store.commit(batch)
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "write records");
+        }
+        let link = self.backends.containers.link();
+        for key in std::mem::take(&mut self.forgotten) {
+            let _ = link.forget(&key);
+        }
+    }
+
+    /// Has what is known of a container written at the end of this turn.
+    pub(crate) fn remember(&mut self, id: &ContainerId) {
+        if let Some(record) = self.world.record(id) {
+            self.write(|batch| batch.put::<ContainerRecord>(&record));
+        }
+    }
+
+    /// Adds to what is written at the end of this turn.
+    pub(crate) fn write(&mut self, add: impl FnOnce(Batch) -> Batch) {
+        let batch = self.records.take().unwrap_or_default();
+        self.records = Some(add(batch));
+    }
+
+    fn spawn(&self, job: Job, destination: Destination) {
+        let (backends, events) = (self.backends.clone(), self.events.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = job(&backends);
+            let event = match destination {
+                Destination::Step { operation, step } => Event::StepOver { operation, step, result },
+                Destination::Restart(container) => Event::Restarted { container, result },
+                Destination::End(container, exit) => Event::Finished { container, exit },
+            };
+            // The loop has ended only if nobody needs the answer.
+            let _ = events.send(event);
+        });
+    }
+
+    /// Has `event` happen after `delay`.
+    pub(crate) fn later(&self, delay: Duration, event: Event) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let _ = events.send(event);
+        });
+    }
+
+    /// Tells those who watch what happened to a container.
+    pub(crate) fn announce(&mut self, id: &ContainerId, what: ContainerChange) {
+        let Some(container) = self.world.found.containers.get(id) else { return };
+        let spec = &container.spec;
+        let event = ContainerEvent {
+            time: now(),
+            container: spec.name.clone(),
+            service: spec.service.clone(),
+            oneoff: matches!(spec.role, trice_model::container::Role::OneOff(_)),
+            what,
+        };
+        let project = spec.project.clone();
+        self.watchers.retain(|(selection, watcher)| {
+            !crate::select::selects(selection, &project, &event.service, &event.container)
+                || watcher.send(event.clone()).is_ok()
+        });
+    }
+
+    /// Takes in a client, who is there until the other end of `gone` is dropped.
+    pub(crate) fn client_connected(&mut self, gone: oneshot::Receiver<()>) {
+        self.clients.push(gone);
+    }
+
+    fn watch_idleness(&mut self) {
+        self.clients.retain_mut(|gone| matches!(gone.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+        if self.is_quiet() {
+            self.later(PATIENCE, Event::Idle { turn: self.turn });
+        }
+    }
+
+    fn is_idle_since(&self, turn: u64) -> bool {
+        self.turn == turn && self.is_quiet()
+    }
+
+    /// Whether there is nothing to keep and nobody to serve.
+    fn is_quiet(&self) -> bool {
+        self.clients.is_empty()
+            && !self.world.has_processes()
+            && self.world.homes.is_empty()
+            && self.world.leaving.is_empty()
+            && self.lanes.values().all(|lane| lane.is_empty())
+            && self.followers.is_empty()
+    }
+
+    /// Returns a number that nothing had before.
+    pub(crate) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+}
+
+/// Returns this moment.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

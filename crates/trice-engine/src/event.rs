@@ -1,0 +1,85 @@
+//! Everything that can happen to an engine: one closed list, for one loop with one owner of its state.
+
+use std::os::fd::OwnedFd;
+
+use tokio::sync::{mpsc, oneshot};
+use trice_api::call;
+use trice_api::event::{ContainerEvent, OperationEvent};
+use trice_api::fault::Fault;
+use trice_api::view::{ContainerView, PlanView, ProjectView};
+use trice_model::container::{ContainerSpec, ExitStatus};
+use trice_model::id::ContainerId;
+use trice_model::name::ContainerName;
+use trice_plan::plan::StepId;
+use trice_runtime::keeper::link::Told;
+
+use crate::perform::Outcome;
+
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A client asks for something.
+    Asked(Question),
+    /// The keeper tells something.
+    Told(Told),
+    /// A step of an operation is over.
+    StepOver { operation: u64, step: StepId, result: Result<Outcome, Fault> },
+    /// A container that this keeper did not make has ended.
+    ForeignEnd { container: ContainerId, exit: ExitStatus },
+    /// What was left of a container's process has been put away.
+    Finished { container: ContainerId, exit: ExitStatus },
+    /// A container's delay before its next start is over.
+    RestartDue { container: ContainerId, run: u64 },
+    /// A container that was restarted by itself runs, or could not.
+    Restarted { container: ContainerId, result: Result<Outcome, Fault> },
+    /// A container that was asked to end has had its time.
+    GraceOver { container: ContainerId, run: u64 },
+    /// A container's next probe is due.
+    ProbeDue { container: ContainerId, run: u64 },
+    /// A probe has ended.
+    Probed { container: ContainerId, run: u64, succeeded: bool },
+    /// A network's bridge has gone.
+    NetworkGone { name: trice_model::name::NetworkName, result: Result<(), Fault> },
+    /// Nothing has happened for a while since this turn.
+    Idle { turn: u64 },
+    /// A keeper has taken the place of one that died.
+    Succeeded(Result<OwnedFd, Fault>),
+}
+
+/// What a client asks for, and where the answer goes.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// Do something.
+    Operate(call::Operate, mpsc::UnboundedSender<OperationEvent>),
+    /// Stop doing something.
+    Cancel(call::Cancel, oneshot::Sender<()>),
+    /// Say what would be done.
+    Plan(Box<call::Plan>, oneshot::Sender<Result<PlanView, Fault>>),
+    /// List containers.
+    Containers(call::ListContainers, oneshot::Sender<Vec<ContainerView>>),
+    /// List projects.
+    Projects(oneshot::Sender<Vec<ProjectView>>),
+    /// Send a signal.
+    Kill(call::Kill, oneshot::Sender<Vec<ContainerName>>),
+    /// Tell what happens.
+    Watch(call::Watch, mpsc::UnboundedSender<ContainerEvent>),
+    /// Give what a process in a container needs.
+    Enter(ContainerName, oneshot::Sender<Result<Entrance, Fault>>),
+    /// Have a container read from this when it is made next.
+    Stdin(ContainerName, OwnedFd),
+    /// Say when a process that the keeper made for somebody has ended.
+    Follow(String, oneshot::Sender<ExitStatus>),
+    /// A client is there until the other end of this is dropped.
+    Connected(oneshot::Receiver<()>),
+}
+
+/// What it takes to run a process in a container, or to take part in its own.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    /// The container.
+    pub(crate) spec: ContainerSpec,
+    /// Its init.
+    pub(crate) init: OwnedFd,
+    /// The outer end of its terminal, if it has one.
+    pub(crate) terminal: Option<OwnedFd>,
+}

@@ -1,0 +1,49 @@
+//! The texts of a container's files in `/etc`.
+//!
+//! Sources: hosts(5), hostname(5), resolv.conf(5).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+
+use trice_dns::resolv_conf::{ResolvConf, for_container};
+use trice_model::container::{ContainerSpec, NetworkNamespace};
+use trice_runtime::lower::MadeFile;
+
+/// Returns all texts. `addresses` are the container's own, `host` is what the host's `/etc/resolv.conf` says, and
+/// `host_text` the file itself, which a container in the host's network shares.
+pub(crate) fn texts(
+    spec: &ContainerSpec,
+    addresses: &[Ipv4Addr],
+    host: &ResolvConf,
+    host_text: &str,
+) -> BTreeMap<MadeFile, String> {
+    let resolv_conf = match spec.network {
+        NetworkNamespace::Instance(_) => for_container(host, &spec.resolver),
+        NetworkNamespace::Host => host_text.to_owned(),
+    };
+    BTreeMap::from([
+        (MadeFile::Hostname, format!("{}\n", spec.hostname)),
+        (MadeFile::Hosts, hosts(spec, addresses)),
+        (MadeFile::ResolvConf, resolv_conf),
+    ])
+}
+
+fn hosts(spec: &ContainerSpec, addresses: &[Ipv4Addr]) -> String {
+    let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    let mut line = |address: &dyn std::fmt::Display, name: &str| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{address}\t{name}");
+    };
+    for (address, name) in &spec.hosts {
+        line(address, name);
+    }
+    let whole = match &spec.domainname {
+        Some(domain) => format!("{}.{domain} {}", spec.hostname, spec.hostname),
+        None => spec.hostname.to_string(),
+    };
+    for address in addresses {
+        line(address, &whole);
+    }
+    text
+}

@@ -1,0 +1,231 @@
+//! The ends of containers: by themselves or asked for; what follows; and the death of a keeper.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use trice_api::event::ContainerChange;
+use trice_api::fault::Fault;
+use trice_model::container::{ContainerState, ExitStatus, NetworkNamespace};
+use trice_model::id::ContainerId;
+use trice_model::signal::Signal;
+use trice_plan::restart::{Exit, Next, after_exit};
+use trice_runtime::keeper::link::Told;
+
+use crate::engine::{Destination, Engine, now};
+use crate::event::Event;
+use crate::failure;
+use crate::identity;
+use crate::perform::{self, Outcome};
+
+impl Engine {
+    /// Takes in what the keeper tells.
+    pub(crate) fn told(&mut self, told: Told) {
+        match told {
+            Told::Gone => self.keeper_gone(),
+            Told::Exited { key, status } => {
+                let exit = identity::from_wait_status(status);
+                if let Some(follower) = self.followers.remove(&key) {
+                    // Whoever followed may have gone meanwhile.
+                    let _ = follower.send(exit);
+                    return self.forgotten.push(key);
+                }
+                match key.parse::<ContainerId>() {
+                    Ok(id) => self.process_ended(&id, exit),
+                    Err(_) => self.forgotten.push(key),
+                }
+            }
+        }
+    }
+
+    fn process_ended(&mut self, id: &ContainerId, exit: ExitStatus) {
+        let state = self.world.found.containers.get(id).map(|container| container.state);
+        if self.world.processes.contains_key(id) {
+            return self.begin_end(id, exit);
+        }
+        match state {
+            // Its start succeeded, and is about to be told.
+            Some(ContainerState::Running { .. }) => drop(self.early_ends.insert(id.clone(), exit)),
+            // It waited for its start and died, or its start failed, which is being told.
+            Some(
+                ContainerState::Created | ContainerState::Restarting { .. } | ContainerState::Exited { .. },
+            )
+            | None => {
+                self.world.prepared.remove(id);
+                self.forgotten.push(id.to_string());
+            }
+        }
+    }
+
+    /// Puts away what is left of a container's process, its last output first.
+    pub(crate) fn begin_end(&mut self, id: &ContainerId, exit: ExitStatus) {
+        let Some(process) = self.world.processes.get_mut(id).filter(|process| !process.ending) else {
+            return;
+        };
+        process.ending = true;
+        let container = id.clone();
+        let job: perform::Job = Box::new(move |backends| {
+            let finished = backends.containers.finish(&container);
+            finished.map_err(|error| failure::of("end the container", &error))?;
+            Ok(Outcome::Done)
+        });
+        self.jobs.push((job, Destination::End(id.clone(), exit)));
+    }
+
+    /// Takes in a container's end: it stays, or is started again.
+    pub(crate) fn ended(&mut self, id: &ContainerId, exit: ExitStatus) {
+        let Some(process) = self.world.processes.remove(id) else { return };
+        let Some(container) = self.world.found.containers.get_mut(id) else { return };
+        let now = now();
+        container.finished_at = Some(now);
+        let ran = container.started_at.map_or(Duration::ZERO, |started| now.since(started));
+        let tally = self.world.tallies.entry(id.clone()).or_default().exited(ran);
+        self.world.tallies.insert(id.clone(), tally);
+        let reason = if container.asked_to_stop { Exit::Asked } else { Exit::Itself(exit) };
+        let next = after_exit(container.spec.restart, reason, tally, now);
+        container.state = match next {
+            Next::Stay => ContainerState::Exited { exit },
+            Next::StartAt(at) => ContainerState::Restarting { exit, at },
+        };
+        let (project, instance) = (container.spec.project.clone(), container.spec.network.clone());
+        tracing::info!(container = %container.spec.name, code = exit.code(), "ended");
+        if let (Next::Stay, NetworkNamespace::Instance(name)) = (next, &instance) {
+            for side in self.give_back_ports(name, &[]) {
+                perform::release(&self.backends, &side.key());
+            }
+        }
+        if let Next::StartAt(at) = next {
+            self.later(at.since(now), Event::RestartDue { container: id.clone(), run: process.run });
+        }
+        self.changed.insert(project);
+        self.remember(id);
+        self.forgotten.push(id.to_string());
+        let restarting = next != Next::Stay;
+        self.announce(id, ContainerChange::Exited { code: exit.code(), restarting });
+    }
+
+    /// Starts a container again whose delay is over.
+    pub(crate) fn restart_due(&mut self, id: &ContainerId, _run: u64) {
+        let state = self.world.found.containers.get(id).map(|container| container.state);
+        if !matches!(state, Some(ContainerState::Restarting { at, .. }) if at <= now()) {
+            return;
+        }
+        let tally = self.world.tallies.get(id).copied().unwrap_or_default().restarted();
+        if let Ok(job) = self.begin_start(id, tally) {
+            self.jobs.push((job, Destination::Restart(id.clone())));
+        }
+    }
+
+    /// Takes in that a container was started again, or could not be.
+    pub(crate) fn restarted(&mut self, id: &ContainerId, result: Result<Outcome, Fault>) {
+        match result {
+            Ok(Outcome::Started(prepared, record)) => self.started(id, *prepared, *record),
+            Ok(_) => {}
+            Err(fault) => {
+                tracing::error!(container = id.short(), %fault, "restart");
+                self.start_failed(id, &fault);
+            }
+        }
+    }
+
+    /// Asks a container to end; after `grace` it is ended.
+    pub(crate) fn begin_stop(&mut self, id: &ContainerId, signal: Signal, grace: Duration) {
+        // One that waits for its start ends with the descriptor that it waits on.
+        self.world.prepared.remove(id);
+        let Some(container) = self.world.found.containers.get_mut(id) else { return };
+        container.asked_to_stop = true;
+        if let ContainerState::Restarting { exit, .. } = container.state {
+            container.state = ContainerState::Exited { exit };
+        }
+        self.remember(id);
+        let Some(process) = self.world.processes.get_mut(id) else { return };
+        process.stopping = true;
+        let run = process.run;
+        if grace.is_zero() {
+            return self.grace_over(id, run);
+        }
+        self.signal(id, signal);
+        self.later(grace, Event::GraceOver { container: id.clone(), run });
+    }
+
+    /// Ends every process of a container that has had its time.
+    pub(crate) fn grace_over(&mut self, id: &ContainerId, run: u64) {
+        let stopping = |process: &&crate::world::Process| process.run == run && process.stopping;
+        if self.world.processes.get(id).filter(stopping).is_none() {
+            return;
+        }
+        // The init's death takes its whole pid namespace along, on every kernel.
+        self.signal(id, Signal::KILL);
+    }
+
+    /// Sends a signal to a container's process; `false` if it does not run.
+    pub(crate) fn signal(&self, id: &ContainerId, signal: Signal) -> bool {
+        let Some(process) = self.world.processes.get(id) else { return false };
+        trice_sys::pidfd::send_signal(process.pidfd.as_fd(), i32::from(signal.number())).is_ok()
+    }
+
+    /// Starts a keeper in place of one that has died. Containers run on; they are nobody's children of ours any more,
+    /// so their ends are seen by their pidfds.
+    fn keeper_gone(&mut self) {
+        tracing::warn!("the keeper has died: another one takes over");
+        for (id, process) in &self.world.processes {
+            watch_foreign(id, &process.pidfd, process.identity.pid, &self.events);
+        }
+        // Children that waited for their start, and processes that somebody follows, are lost to us.
+        self.world.prepared.clear();
+        self.followers.clear();
+        let (backends, events) = (self.backends.clone(), self.events.clone());
+        tokio::task::spawn_blocking(move || {
+            let socket = crate::succession::start_keeper(&backends);
+            let _ = events.send(Event::Succeeded(socket));
+        });
+    }
+
+    /// Takes in the keeper that took over: it gets everything to hold.
+    pub(crate) fn keeper_succeeded(&mut self, result: Result<OwnedFd, Fault>) {
+        let result = result
+            .and_then(|socket| crate::succession::relink(&self.backends, &self.world, socket, &self.events));
+        if let Err(fault) = result {
+            tracing::error!(%fault, "hand over to a new keeper");
+            self.keeper_gone();
+        }
+    }
+}
+
+/// Tells the end of a process that is no child of our keeper. A thread waits for it: keepers die rarely.
+pub(crate) fn watch_foreign(
+    id: &ContainerId,
+    pidfd: &Arc<OwnedFd>,
+    pid: i32,
+    events: &tokio::sync::mpsc::UnboundedSender<Event>,
+) {
+    let (container, pidfd, events) = (id.clone(), pidfd.clone(), events.clone());
+    let wait = move || {
+        while poll(&mut [PollFd::new(&*pidfd, PollFlags::IN)], None) == Err(Errno::INTR) {}
+        let exit = settle(&pidfd, pid);
+        let _ = events.send(Event::ForeignEnd { container, exit });
+    };
+    let thread = std::thread::Builder::new().name("foreign".to_owned()).stack_size(64 * 1024);
+    if let Err(error) = thread.spawn(wait) {
+        tracing::error!(container = id.short(), %error, "watch a container that runs");
+    }
+}
+
+/// How long the parent of a process may take to see its end, and how often it is looked.
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Returns the status of a process that has ended. While its parent has not seen it, `/proc` shows it to those who may
+/// look; else the kernel tells it once the parent has.
+fn settle(pidfd: &OwnedFd, pid: i32) -> ExitStatus {
+    let deadline = Instant::now() + SEEN_WITHIN;
+    loop {
+        let exit = identity::exit_of(pidfd.as_fd(), pid);
+        if exit != ExitStatus::Unknown || Instant::now() > deadline {
+            return exit;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}

@@ -1,0 +1,43 @@
+//! Looking at the machine before a decision: what memory holds is a view, and others may have changed what it shows.
+
+use trice_api::fault::Fault;
+use trice_dns::resolv_conf;
+use trice_model::intent::Intent;
+use trice_model::project::Project;
+
+use crate::backends::Backends;
+use crate::failure;
+use crate::world::World;
+
+/// Brings what is known in line with the kernel and the disk, as far as a plan for `intent` depends on it.
+pub(crate) fn refresh(world: &mut World, backends: &Backends, intent: &Intent) -> Result<(), Fault> {
+    let specs: Vec<_> = world.found.networks.values().map(|network| network.spec.clone()).collect();
+    let networks = trice_network::bridge::observe_networks(&specs)
+        .map_err(|error| failure::of("look at the networks", &error))?;
+    world.found.networks = networks.into_iter().map(|network| (network.spec.name.clone(), network)).collect();
+    if let Intent::Up { project, .. } | Intent::Run { project, .. } = intent {
+        world.found.host = trice_network::host::observe_host(&backends.realm.link_prefix())
+            .map_err(|error| failure::of("look at the host's network", &error))?;
+        let text = std::fs::read_to_string(&backends.resolv_conf).unwrap_or_default();
+        backends.names.set_upstreams(resolv_conf::parse(&text).servers);
+        look_at_images(world, backends, project)?;
+    }
+    Ok(())
+}
+
+/// Looks which of the project's images are here, as they are now.
+fn look_at_images(world: &mut World, backends: &Backends, project: &Project) -> Result<(), Fault> {
+    world.found.images.clear();
+    for service in project.services.values() {
+        if world.found.images.contains_key(&service.image) {
+            continue;
+        }
+        let found = backends.images.resolve(&service.image);
+        if let Some(image) =
+            found.map_err(|error| failure::of(&format!("image {}", service.image), &error))?
+        {
+            world.found.images.insert(service.image.clone(), image);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! One action, one back-end call: the only place where a decision touches kernel and disk.
+//!
+//! Each function writes the record first, and ends in its state whatever part of it was there before. They wait, and
+//! so run in threads of their own; what they bring goes back to the engine's loop as an [`Outcome`].
+
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use trice_api::fault::Fault;
+use trice_dns::resolv_conf;
+use trice_image::progress::Progress;
+use trice_model::container::ContainerSpec;
+use trice_model::image::{ImageRef, ObservedImage};
+use trice_model::name::VolumeName;
+use trice_model::network::{InstanceName, InstanceSpec, NetworkSpec};
+use trice_model::volume::{ObservedVolume, VolumeSpec};
+use trice_network::instance::Connected;
+use trice_runtime::container::{Prepared, Surroundings};
+use trice_state::batch::Batch;
+
+use crate::backends::Backends;
+use crate::failure;
+use crate::identity;
+use crate::record::{ContainerRecord, InstanceRecord, NetworkRecord};
+use crate::world::HostSide;
+
+/// What a back end brings.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Nothing but that it is done.
+    Done,
+    /// An image.
+    Image(Box<ObservedImage>),
+    /// A volume.
+    Volume(Box<ObservedVolume>),
+    /// An instance's namespace and its sockets for names.
+    Connected(Box<Connected>),
+    /// A container that waits for its start.
+    Prepared(Box<Prepared>),
+    /// A container whose program runs, with its record.
+    Started(Box<Prepared>, Box<ContainerRecord>),
+}
+
+/// A back-end call with all that it needs.
+pub(crate) type Job = Box<dyn FnOnce(&Backends) -> Result<Outcome, Fault> + Send>;
+
+/// Has an image.
+pub(crate) fn fetch_image(image: ImageRef) -> Job {
+    Box::new(move |backends| {
+        let mut progress = |_: Progress| {};
+        let fetched = backends.images.fetch(&image, &mut progress);
+        let fetched = fetched.map_err(|error| failure::of_image(&image, &error))?;
+        Ok(Outcome::Image(Box::new(fetched)))
+    })
+}
+
+/// Makes a network.
+pub(crate) fn create_network(spec: NetworkSpec) -> Job {
+    Box::new(move |backends| {
+        let what = format!("create network {}", spec.name);
+        let record = NetworkRecord { spec, leaving: false };
+        commit(backends, &what, Batch::new().put(&record))?;
+        trice_network::bridge::create_network(&record.spec).map_err(|error| failure::of(&what, &error))?;
+        Ok(Outcome::Done)
+    })
+}
+
+/// Says that a network is to go, so that a new engine goes on with it.
+pub(crate) fn mark_leaving(spec: NetworkSpec) -> Job {
+    Box::new(move |backends| {
+        let what = format!("remove network {}", spec.name);
+        commit(backends, &what, Batch::new().put(&NetworkRecord { spec, leaving: true }))?;
+        Ok(Outcome::Done)
+    })
+}
+
+/// Removes a network's bridge, which takes the kernel a while.
+pub(crate) fn remove_network(backends: &Backends, spec: &NetworkSpec) -> Result<(), Fault> {
+    let what = format!("remove network {}", spec.name);
+    trice_network::bridge::remove_networks(std::slice::from_ref(spec))
+        .map_err(|error| failure::of(&what, &error))?;
+    commit(backends, &what, Batch::new().remove::<NetworkRecord>(spec.name.as_str()))
+}
+
+/// Makes a volume.
+pub(crate) fn create_volume(spec: VolumeSpec) -> Job {
+    Box::new(move |backends| {
+        let what = format!("create volume {}", spec.name);
+        let volume = backends.volumes.create(&spec).map_err(|error| failure::of(&what, &error))?;
+        Ok(Outcome::Volume(Box::new(volume)))
+    })
+}
+
+/// Removes a volume.
+pub(crate) fn remove_volume(name: VolumeName) -> Job {
+    Box::new(move |backends| {
+        let what = format!("remove volume {name}");
+        backends.volumes.remove(&name).map_err(|error| failure::of(&what, &error))?;
+        Ok(Outcome::Done)
+    })
+}
+
+/// Makes an instance's namespace with its interfaces.
+pub(crate) fn connect_instance(spec: InstanceSpec) -> Job {
+    Box::new(move |backends| {
+        let what = format!("connect {}", spec.name);
+        let record = InstanceRecord { spec };
+        commit(backends, &what, Batch::new().put(&record))?;
+        let connected =
+            trice_network::instance::connect(&record.spec).map_err(|error| failure::of(&what, &error))?;
+        hold_instance(backends, &record.spec.name, &connected)
+            .map_err(|error| failure::of_io(&what, &error))?;
+        Ok(Outcome::Connected(Box::new(connected)))
+    })
+}
+
+/// Has the keeper hold what belongs to an instance.
+pub(crate) fn hold_instance(
+    backends: &Backends,
+    name: &InstanceName,
+    connected: &Connected,
+) -> io::Result<()> {
+    let mut descriptors = vec![connected.namespace.as_fd()];
+    if let Some(sockets) = &connected.dns {
+        descriptors.extend([sockets.udp.as_fd(), sockets.tcp.as_fd()]);
+    }
+    backends.containers.link().hold(&instance_key(name), &descriptors)
+}
+
+/// Names an instance for the keeper.
+pub(crate) fn instance_key(name: &InstanceName) -> String {
+    format!("instance/{name}")
+}
+
+/// Cuts an instance off and forgets it. Its namespace goes with the last descriptor of it.
+pub(crate) fn disconnect_instance(spec: InstanceSpec, ports: Vec<HostSide>) -> Job {
+    Box::new(move |backends| {
+        let what = format!("disconnect {}", spec.name);
+        for endpoint in &spec.endpoints {
+            trice_network::instance::cut_off(endpoint).map_err(|error| failure::of(&what, &error))?;
+        }
+        release(backends, &instance_key(&spec.name));
+        for port in ports {
+            release(backends, &port.key());
+        }
+        commit(backends, &what, Batch::new().remove::<InstanceRecord>(spec.name.as_str()))?;
+        Ok(Outcome::Done)
+    })
+}
+
+/// Has the keeper let go. One that has died holds nothing, and its successor is told only what is still held.
+pub(crate) fn release(backends: &Backends, key: &str) {
+    let _ = backends.containers.link().release(key);
+}
+
+/// What a container is put into.
+pub(crate) struct Place {
+    /// Its instance's namespace; `None` is the host's.
+    pub(crate) namespace: Option<OwnedFd>,
+    /// Its addresses.
+    pub(crate) addresses: Vec<Ipv4Addr>,
+    /// What it reads, if somebody gives it something to read.
+    pub(crate) stdin: Option<OwnedFd>,
+}
+
+/// Records a container and makes it up to the last step before its program, or only its folders if it is not started
+/// now.
+pub(crate) fn create_container(record: ContainerRecord, place: Place, starts: bool) -> Job {
+    Box::new(move |backends| {
+        let what = format!("create container {}", record.container.spec.name);
+        commit(backends, &what, Batch::new().put(&record))?;
+        let spec = &record.container.spec;
+        if starts {
+            Ok(Outcome::Prepared(Box::new(prepare(backends, &what, spec, place)?)))
+        } else {
+            let made = backends.containers.make_folders(&spec.id);
+            made.map_err(|error| failure::of_container(&what, &error))?;
+            Ok(Outcome::Done)
+        }
+    })
+}
+
+/// Lets a container's program run; one that has no waiting process gets one first.
+///
+/// Which process it is gets into the store before the program begins, so that whoever comes after this engine knows.
+pub(crate) fn start_container(mut record: ContainerRecord, waiting: Option<Prepared>, place: Place) -> Job {
+    Box::new(move |backends| {
+        let what = format!("start container {}", record.container.spec.name);
+        let mut prepared = match waiting {
+            Some(prepared) => prepared,
+            None => prepare(backends, &what, &record.container.spec, place)?,
+        };
+        let identity = identity::of(prepared.pid).map_err(|error| failure::of_io(&what, &error))?;
+        record.process = Some(identity);
+        commit(backends, &what, Batch::new().put(&record))?;
+        prepared.start().map_err(|error| failure::of_container(&what, &error))?;
+        Ok(Outcome::Started(Box::new(prepared), Box::new(record)))
+    })
+}
+
+fn prepare(backends: &Backends, what: &str, spec: &ContainerSpec, place: Place) -> Result<Prepared, Fault> {
+    let host_text = fs::read_to_string(&backends.resolv_conf).unwrap_or_default();
+    let host = resolv_conf::parse(&host_text);
+    let open_volume = |name: &VolumeName, subpath: Option<&Path>| {
+        backends.volumes.open_data(name, subpath).map_err(Into::into)
+    };
+    let mut surroundings = Surroundings {
+        namespace: place.namespace.as_ref().map(OwnedFd::as_fd),
+        volumes: &open_volume,
+        files: crate::files::texts(spec, &place.addresses, &host, &host_text),
+        stdin: place.stdin,
+    };
+    let prepared = backends.containers.prepare(spec, &mut surroundings);
+    prepared.map_err(|error| {
+        // Half a container is none: its group and what the keeper holds go at once.
+        let _ = backends.containers.finish(&spec.id);
+        failure::of_container(what, &error)
+    })
+}
+
+/// Removes a container.
+pub(crate) fn remove_container(spec: ContainerSpec) -> Job {
+    Box::new(move |backends| {
+        let what = format!("remove container {}", spec.name);
+        let removed = backends.containers.remove(&spec.id);
+        removed.map_err(|error| failure::of_container(&what, &error))?;
+        commit(backends, &what, Batch::new().remove::<ContainerRecord>(spec.id.as_str()))?;
+        Ok(Outcome::Done)
+    })
+}
+
+/// Writes records; what they describe must not begin before.
+pub(crate) fn commit(backends: &Backends, what: &str, batch: Batch) -> Result<(), Fault> {
+    backends.store.commit(batch).map_err(|error| failure::of(what, &error))
+}

@@ -1,0 +1,360 @@
+//! One step: what begins it, and what its end changes in what is known.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use trice_api::event::ContainerChange;
+use trice_api::fault::{Code, Fault};
+use trice_model::container::{
+    ContainerSpec, ContainerState, ExitStatus, NetworkNamespace, ObservedContainer,
+};
+use trice_model::id::ContainerId;
+use trice_model::name::NetworkName;
+use trice_model::network::{InstanceName, InstanceSpec, NetworkSpec, ObservedInstance, ObservedNetwork};
+use trice_model::port::PublishedPort;
+use trice_network::instance::Connected;
+use trice_network::nftables::TableOwner;
+use trice_plan::action::{Action, Target};
+use trice_plan::plan::StepId;
+use trice_plan::restart::Tally;
+use trice_runtime::container::Prepared;
+
+use crate::engine::{Engine, now};
+use crate::event::Event;
+use crate::failure;
+use crate::operation::Operation;
+use crate::perform::{self, Outcome, Place};
+use crate::record::ContainerRecord;
+use crate::world::{Home, HostSide, Process, Reservation};
+
+impl Engine {
+    /// Begins a step.
+    pub(crate) fn begin_step(&mut self, operation: &Operation, step: StepId, action: &Action) {
+        let job = match action {
+            Action::FetchImage { image, .. } => perform::fetch_image(image.clone()),
+            Action::CreateNetwork(spec) => perform::create_network((**spec).clone()),
+            Action::RemoveNetwork(name) => match self.world.found.networks.get(name) {
+                Some(network) => perform::mark_leaving(network.spec.clone()),
+                None => return self.end_now(operation, step, Ok(Outcome::Done)),
+            },
+            Action::CreateVolume(spec) => perform::create_volume(spec.clone()),
+            Action::RemoveVolume(name) => perform::remove_volume(name.clone()),
+            Action::ConnectInstance(spec) => perform::connect_instance(spec.clone()),
+            Action::DisconnectInstance(name) => match self.world.found.instances.get(name) {
+                Some(instance) => {
+                    let spec = instance.spec.clone();
+                    self.world.homes.remove(name);
+                    self.backends.sockets.remove(name);
+                    perform::disconnect_instance(spec, self.give_back_ports(name, &[]))
+                }
+                None => return self.end_now(operation, step, Ok(Outcome::Done)),
+            },
+            Action::PublishPorts { instance, ports } => {
+                let result = self.reserve(instance, ports);
+                return self.end_now(operation, step, result);
+            }
+            Action::CreateContainer(spec) => {
+                let starts = Self::starts_later(operation, &spec.id);
+                self.begin_create(spec, starts)
+            }
+            Action::StartContainer(target) => match self.begin_start(&target.id, Tally::default()) {
+                Ok(job) => job,
+                Err(fault) => return self.end_now(operation, step, Err(fault)),
+            },
+            Action::StopContainer { container, signal, grace } => {
+                // It ends when the container has; see `end_waits`.
+                return self.begin_stop(&container.id, *signal, *grace);
+            }
+            Action::RemoveContainer(target) => match self.world.found.containers.get(&target.id) {
+                Some(container) => {
+                    let spec = container.spec.clone();
+                    self.world.prepared.remove(&target.id);
+                    perform::remove_container(spec)
+                }
+                None => return self.end_now(operation, step, Ok(Outcome::Done)),
+            },
+            Action::Await { .. } => return,
+        };
+        self.step_job(operation, step, job);
+    }
+
+    fn end_now(&mut self, operation: &Operation, step: StepId, result: Result<Outcome, Fault>) {
+        self.over.push((operation.serial, step, result));
+    }
+
+    fn begin_create(&mut self, spec: &ContainerSpec, starts: bool) -> perform::Job {
+        let container = ObservedContainer {
+            spec: spec.clone(),
+            state: ContainerState::Created,
+            created_at: now(),
+            started_at: None,
+            finished_at: None,
+            restarts: 0,
+            asked_to_stop: false,
+        };
+        self.world.found.containers.insert(spec.id.clone(), container.clone());
+        let record = ContainerRecord { container, tally: Tally::default(), process: None };
+        let place = Place { stdin: self.inputs.remove(&spec.name), ..self.place(spec) };
+        perform::create_container(record, place, starts)
+    }
+
+    /// Begins the start of a container: from now on it counts as running, so that its name and its ports lead to it
+    /// when its program begins.
+    pub(crate) fn begin_start(&mut self, id: &ContainerId, tally: Tally) -> Result<perform::Job, Fault> {
+        let Some(container) = self.world.found.containers.get_mut(id) else {
+            return Err(Fault::new(Code::NotFound, format!("container {} is gone", id.short())));
+        };
+        let health = container.spec.health.as_ref().map(|_| trice_model::health::Health::Starting);
+        container.state = ContainerState::Running { health };
+        container.started_at = Some(now());
+        container.restarts = tally.restarts;
+        container.asked_to_stop = false;
+        let (container, spec) = (container.clone(), container.spec.clone());
+        self.world.tallies.insert(id.clone(), tally);
+        self.changed.insert(spec.project.clone());
+        let record = ContainerRecord { container, tally, process: None };
+        let waiting = self.world.prepared.remove(id);
+        Ok(perform::start_container(record, waiting, self.place(&spec)))
+    }
+
+    /// Returns what a container is put into.
+    fn place(&self, spec: &ContainerSpec) -> Place {
+        let NetworkNamespace::Instance(name) = &spec.network else {
+            return Place { namespace: None, addresses: Vec::new(), stdin: None };
+        };
+        let namespace = self.world.homes.get(name).and_then(|home| home.namespace.try_clone().ok());
+        Place { namespace, addresses: self.addresses(name), stdin: None }
+    }
+
+    fn addresses(&self, name: &InstanceName) -> Vec<Ipv4Addr> {
+        let instance = self.world.found.instances.get(name);
+        let endpoints = instance.into_iter().flat_map(|instance| &instance.spec.endpoints);
+        endpoints.map(|endpoint| endpoint.address.addr()).collect()
+    }
+
+    /// Reserves `ports` for an instance, and no others. It takes microseconds, so the loop does it itself: two
+    /// replicas that share a port come one after the other.
+    fn reserve(&mut self, instance: &InstanceName, ports: &[PublishedPort]) -> Result<Outcome, Fault> {
+        for side in self.give_back_ports(instance, ports) {
+            perform::release(&self.backends, &side.key());
+        }
+        for port in ports {
+            let side = HostSide::of(port);
+            if let Some(reservation) = self.world.ports.get_mut(&side)
+                && shares_project(&self.world.found, instance, &reservation.holders)
+            {
+                reservation.holders.insert(instance.clone());
+                continue;
+            }
+            let socket = trice_network::port::reserve_port(port)
+                .map_err(|error| failure::of_port(instance, &error))?;
+            let held = self.backends.containers.link().hold(&side.key(), &[socket.as_fd()]);
+            held.map_err(|error| failure::of_io(&format!("publish {port}"), &error))?;
+            let holders = [instance.clone()].into();
+            self.world.ports.insert(side, Reservation { socket, holders });
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Takes an instance off all its ports but `kept`, and returns those that nobody holds any more.
+    pub(crate) fn give_back_ports(
+        &mut self,
+        instance: &InstanceName,
+        kept: &[PublishedPort],
+    ) -> Vec<HostSide> {
+        let mut free = Vec::new();
+        self.world.ports.retain(|side, reservation| {
+            if !kept.iter().any(|port| HostSide::of(port) == *side) {
+                reservation.holders.remove(instance);
+            }
+            if reservation.holders.is_empty() {
+                free.push(*side);
+            }
+            !reservation.holders.is_empty()
+        });
+        free
+    }
+
+    /// Takes in what a step brought.
+    pub(crate) fn take_in(
+        &mut self,
+        operation: &mut Operation,
+        action: &Action,
+        result: Result<Outcome, Fault>,
+    ) -> Result<(), Fault> {
+        self.changed.insert(operation.record.intent.project().clone());
+        match (action, result) {
+            (Action::StartContainer(target), Err(fault)) => {
+                self.start_failed(&target.id, &fault);
+                Err(fault)
+            }
+            (Action::CreateContainer(spec), Err(fault)) => {
+                // What there is of it is recorded: the next plan removes it or goes on with it.
+                self.world.prepared.remove(&spec.id);
+                Err(fault)
+            }
+            (_, Err(fault)) => Err(fault),
+            (action, Ok(outcome)) => {
+                if let (Action::FetchImage { image, .. }, Outcome::Image(_)) = (action, &outcome) {
+                    operation.fetched.insert(image.clone());
+                }
+                self.take_in_outcome(action, outcome)
+            }
+        }
+    }
+
+    fn take_in_outcome(&mut self, action: &Action, outcome: Outcome) -> Result<(), Fault> {
+        match (action, outcome) {
+            (Action::FetchImage { image, .. }, Outcome::Image(observed)) => {
+                self.world.found.images.insert(image.clone(), *observed);
+            }
+            (Action::CreateNetwork(spec), _) => {
+                let network = ObservedNetwork { spec: (**spec).clone(), present: true };
+                self.world.found.networks.insert(spec.name.clone(), network);
+            }
+            (Action::RemoveNetwork(name), _) => self.let_network_go(name),
+            (Action::CreateVolume(spec), Outcome::Volume(volume)) => {
+                self.world.found.volumes.insert(spec.name.clone(), *volume);
+            }
+            (Action::RemoveVolume(name), _) => drop(self.world.found.volumes.remove(name)),
+            (Action::ConnectInstance(spec), Outcome::Connected(connected)) => {
+                self.take_in_instance(spec, Connection::from(*connected))?;
+            }
+            (Action::DisconnectInstance(name), _) => drop(self.world.found.instances.remove(name)),
+            (Action::CreateContainer(spec), outcome) => {
+                if let Outcome::Prepared(prepared) = outcome {
+                    self.world.prepared.insert(spec.id.clone(), *prepared);
+                }
+                self.announce(&spec.id, ContainerChange::Created);
+            }
+            (Action::StartContainer(target), Outcome::Started(prepared, record)) => {
+                self.started(&target.id, *prepared, *record);
+            }
+            (Action::RemoveContainer(Target { id, .. }), _) => {
+                self.announce(id, ContainerChange::Removed);
+                self.world.found.containers.remove(id);
+                self.world.tallies.remove(id);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes in an instance whose namespace is there, and answers its names.
+    pub(crate) fn take_in_instance(
+        &mut self,
+        spec: &InstanceSpec,
+        connection: Connection,
+    ) -> Result<(), Fault> {
+        let what = format!("connect {}", spec.name);
+        let failed = |error: std::io::Error| failure::of_io(&what, &error);
+        let (mut sockets, mut serving) = (Vec::new(), None);
+        if let Some((udp, tcp)) = connection.sockets {
+            sockets.push(udp.try_clone().map_err(failed)?.into());
+            sockets.push(tcp.try_clone().map_err(failed)?.into());
+            let served = self.backends.names.serve(spec.name.clone(), udp, tcp);
+            serving = Some(served.map_err(|error| failure::of(&what, &error))?);
+        }
+        let namespace = connection.namespace.try_clone().map_err(failed)?;
+        self.backends.sockets.insert(spec.name.clone(), namespace);
+        let (namespace, rules) = (connection.namespace, connection.rules);
+        let home = Home { namespace, sockets, _serving: serving, _rules: rules };
+        self.world.homes.insert(spec.name.clone(), home);
+        let instance = ObservedInstance { spec: spec.clone(), present: true };
+        self.world.found.instances.insert(spec.name.clone(), instance);
+        Ok(())
+    }
+
+    /// Takes in a container whose program runs.
+    pub(crate) fn started(&mut self, id: &ContainerId, prepared: Prepared, record: ContainerRecord) {
+        let Some(identity) = record.process else { return };
+        let run = self.next_serial();
+        let process = Process {
+            pidfd: Arc::new(prepared.pidfd),
+            identity,
+            terminal: prepared.terminal,
+            run,
+            probes: None,
+            ending: false,
+            stopping: false,
+        };
+        self.world.processes.insert(id.clone(), process);
+        self.announce(id, ContainerChange::Started);
+        if let Some(exit) = self.early_ends.remove(id) {
+            return self.begin_end(id, exit);
+        }
+        self.begin_probes(id);
+    }
+
+    /// Takes in a container whose program could not be started.
+    pub(crate) fn start_failed(&mut self, id: &ContainerId, fault: &Fault) {
+        let code = match fault.code {
+            Code::CommandNotFound => 127,
+            Code::CommandNotExecutable => 126,
+            _ => 125,
+        };
+        self.early_ends.remove(id);
+        if let Some(container) = self.world.found.containers.get_mut(id) {
+            container.state = ContainerState::Exited { exit: ExitStatus::Code(code) };
+            container.finished_at = Some(now());
+            self.changed.insert(container.spec.project.clone());
+        }
+        self.remember(id);
+    }
+
+    /// Has a network's bridge go in the background: the kernel takes its time, and nobody has to wait for it.
+    pub(crate) fn let_network_go(&mut self, name: &NetworkName) {
+        let Some(network) = self.world.found.networks.remove(name) else { return };
+        self.remove_bridge(network.spec);
+    }
+
+    /// Removes a bridge in the background.
+    pub(crate) fn remove_bridge(&mut self, spec: NetworkSpec) {
+        self.world.leaving.insert(spec.name.clone());
+        let (backends, events) = (self.backends.clone(), self.events.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = perform::remove_network(&backends, &spec);
+            let _ = events.send(Event::NetworkGone { name: spec.name, result });
+        });
+    }
+
+    /// Takes in that a bridge has gone.
+    pub(crate) fn network_gone(&mut self, name: &NetworkName, result: Result<(), Fault>) {
+        if let Err(fault) = result {
+            tracing::error!(network = %name, %fault, "remove a network");
+        }
+        self.world.leaving.remove(name);
+    }
+}
+
+/// What there is of an instance: its namespace, and where its names are asked.
+pub(crate) struct Connection {
+    /// The namespace.
+    pub(crate) namespace: OwnedFd,
+    /// The sockets for names.
+    pub(crate) sockets: Option<(UdpSocket, TcpListener)>,
+    /// What keeps the instance from flushing the rules that lead there; absent after an engine's death, when they
+    /// stay without an owner.
+    pub(crate) rules: Option<TableOwner>,
+}
+
+impl From<Connected> for Connection {
+    fn from(connected: Connected) -> Self {
+        let namespace = connected.namespace;
+        match connected.dns {
+            Some(dns) => Self { namespace, sockets: Some((dns.udp, dns.tcp)), rules: Some(dns.rules) },
+            None => Self { namespace, sockets: None, rules: None },
+        }
+    }
+}
+
+/// Whether all `holders` belong to the project of `instance`: only then do they share a port.
+fn shares_project(
+    found: &trice_plan::found::Found,
+    instance: &InstanceName,
+    holders: &std::collections::BTreeSet<InstanceName>,
+) -> bool {
+    let project = |name: &InstanceName| found.instances.get(name).map(|instance| &instance.spec.project);
+    holders.iter().all(|holder| project(holder).is_some() && project(holder) == project(instance))
+}

@@ -1,0 +1,88 @@
+//! A keeper in place of one that has died.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc;
+
+use tokio::sync::mpsc::UnboundedSender;
+use trice_api::fault::Fault;
+use trice_runtime::keeper::launch;
+use trice_runtime::keeper::link::{Link, Told};
+use trice_runtime::logs::Stream;
+
+use crate::backends::Backends;
+use crate::event::Event;
+use crate::failure;
+use crate::perform::instance_key;
+use crate::world::World;
+
+/// Starts a keeper and returns this engine's end of the link to it.
+pub(crate) fn start_keeper(backends: &Backends) -> Result<OwnedFd, Fault> {
+    let shared = &backends.shared;
+    let started = launch::succeed(&backends.directories, shared.listener.as_fd(), shared.lock.as_fd());
+    let (mut child, socket) = started.map_err(|error| failure::of("start a keeper", &error))?;
+    // It is reaped here if it ever dies; its death itself is seen by the link.
+    std::thread::spawn(move || drop(child.wait()));
+    Ok(socket)
+}
+
+/// Listens to a keeper, as events.
+pub(crate) fn listen(
+    socket: OwnedFd,
+    events: &UnboundedSender<Event>,
+) -> std::io::Result<(Link, trice_runtime::keeper::link::Inventory)> {
+    let (sender, receiver) = mpsc::channel::<Told>();
+    let opened = Link::open(socket, sender)?;
+    let events = events.clone();
+    std::thread::Builder::new().name("keeper-told".to_owned()).spawn(move || {
+        for told in receiver {
+            if events.send(Event::Told(told)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(opened)
+}
+
+/// Uses the keeper behind `socket`, and hands it everything that is to outlive this engine.
+pub(crate) fn relink(
+    backends: &Backends,
+    world: &World,
+    socket: OwnedFd,
+    events: &UnboundedSender<Event>,
+) -> Result<(), Fault> {
+    let failed = |error: std::io::Error| failure::of_io("hand over to the keeper", &error);
+    let (link, _) = listen(socket, events).map_err(failed)?;
+    for (key, descriptors) in holdings(backends, world).map_err(failed)? {
+        let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        link.hold(&key, &borrowed).map_err(failed)?;
+    }
+    backends.containers.relink(link);
+    Ok(())
+}
+
+/// Returns copies of all descriptors that a keeper holds for us, by their names.
+fn holdings(backends: &Backends, world: &World) -> std::io::Result<BTreeMap<String, Vec<OwnedFd>>> {
+    let mut all = BTreeMap::new();
+    for (id, process) in &world.processes {
+        let log = backends.containers.log(id);
+        match &process.terminal {
+            Some(terminal) => drop(all.insert(format!("{id}/terminal"), vec![terminal.try_clone()?])),
+            None => {
+                let fifos = vec![log.open_fifo(Stream::Stdout)?, log.open_fifo(Stream::Stderr)?];
+                all.insert(id.to_string(), fifos);
+            }
+        }
+    }
+    for (name, home) in &world.homes {
+        let mut descriptors = vec![home.namespace.try_clone()?];
+        for socket in &home.sockets {
+            descriptors.push(socket.try_clone()?);
+        }
+        all.insert(instance_key(name), descriptors);
+    }
+    for (side, reservation) in &world.ports {
+        all.insert(side.key(), vec![reservation.socket.try_clone()?]);
+    }
+    Ok(all)
+}
