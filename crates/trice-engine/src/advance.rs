@@ -115,9 +115,7 @@ impl Engine {
         observe::refresh(&mut self.world, &self.backends, &record.intent).map_err(|fault| vec![fault])?;
         self.world.found.fetched = fetched.clone();
         let (found, realm) = (&self.world.found, &self.backends.realm);
-        let intent: trice_plan::intent::Intent =
-            serde_json::from_value(serde_json::to_value(&record.intent).unwrap()).unwrap(); //TEMP
-        trice_plan::plan::plan(&intent, found, realm, record.asked_at, &mut self.ids)
+        trice_plan::plan::plan(&record.intent, found, realm, record.asked_at, &mut self.ids)
             .map_err(|errors| errors.iter().map(failure::of_plan).collect())
     }
 

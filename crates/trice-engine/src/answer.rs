@@ -19,7 +19,6 @@ impl Engine {
     /// Answers. Who asked may have gone meanwhile; then nobody hears it.
     pub(crate) fn answer(&mut self, question: Question) {
         match question {
-            Question::Connected(gone) => self.client_connected(gone),
             Question::Operate(call, listener) => {
                 let record = IntentRecord { asked_at: call.asked_at, intent: call.intent };
                 self.undertake(record, Some(listener));

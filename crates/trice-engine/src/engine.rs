@@ -75,8 +75,8 @@ pub(crate) struct Engine {
     pub(crate) watchers: Vec<(Selection, UnboundedSender<ContainerEvent>)>,
     /// Counts operations, runs and turns.
     pub(crate) serial: u64,
-    /// How many clients are connected, told by the ends of these.
-    clients: Vec<oneshot::Receiver<()>>,
+    /// How many clients are connected.
+    clients: usize,
     turn: u64,
 }
 
@@ -118,7 +118,7 @@ impl Engine {
             inputs: BTreeMap::new(),
             watchers: Vec::new(),
             serial: 0,
-            clients: Vec::new(),
+            clients: 0,
             turn: 0,
         }
     }
@@ -142,6 +142,8 @@ impl Engine {
 
     fn handle(&mut self, event: Event) -> Option<End> {
         match event {
+            Event::Connected => self.clients += 1,
+            Event::Disconnected => self.clients -= 1,
             Event::Asked(question) => self.answer(question),
             Event::Told(told) => self.told(told),
             Event::StepOver { operation, step, result } => self.over.push((operation, step, result)),
@@ -239,13 +241,7 @@ impl Engine {
         });
     }
 
-    /// Takes in a client, who is there until the other end of `gone` is dropped.
-    pub(crate) fn client_connected(&mut self, gone: oneshot::Receiver<()>) {
-        self.clients.push(gone);
-    }
-
     fn watch_idleness(&mut self) {
-        self.clients.retain_mut(|gone| matches!(gone.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
         if self.is_quiet() {
             self.later(PATIENCE, Event::Idle { turn: self.turn });
         }
@@ -257,7 +253,7 @@ impl Engine {
 
     /// Whether there is nothing to keep and nobody to serve.
     fn is_quiet(&self) -> bool {
-        self.clients.is_empty()
+        self.clients == 0
             && !self.world.has_processes()
             && self.world.homes.is_empty()
             && self.world.leaving.is_empty()

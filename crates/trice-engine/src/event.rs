@@ -18,6 +18,10 @@ use crate::perform::Outcome;
 /// Something that happened.
 #[derive(Debug)]
 pub(crate) enum Event {
+    /// A client is there.
+    Connected,
+    /// A client has gone.
+    Disconnected,
     /// A client asks for something.
     Asked(Question),
     /// The keeper tells something.
@@ -69,8 +73,6 @@ pub(crate) enum Question {
     Stdin(ContainerName, OwnedFd),
     /// Say when a process that the keeper made for somebody has ended.
     Follow(String, oneshot::Sender<ExitStatus>),
-    /// A client is there until the other end of this is dropped.
-    Connected(oneshot::Receiver<()>),
 }
 
 /// What it takes to run a process in a container, or to take part in its own.

@@ -53,6 +53,12 @@ impl Service {
         Self { backends, events, ticks }
     }
 
+    /// Says that a client is there, for as long as what is returned is held.
+    pub(crate) fn presence(&self) -> Presence {
+        let _ = self.events.send(Event::Connected);
+        Presence { events: self.events.clone() }
+    }
+
     /// Puts a question to the loop. It ends only when nobody is connected.
     pub(crate) fn ask(&self, question: Question) {
         let _ = self.events.send(Event::Asked(question));
@@ -84,6 +90,17 @@ impl Service {
     /// Listens to the growth of logs.
     pub(crate) fn log_ticks(&self) -> watch::Receiver<u64> {
         self.ticks.clone()
+    }
+}
+
+/// A client that is there.
+pub(crate) struct Presence {
+    events: mpsc::UnboundedSender<Event>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let _ = self.events.send(Event::Disconnected);
     }
 }
 
@@ -125,13 +142,12 @@ fn is_allowed(stream: &UnixStream) -> bool {
 }
 
 async fn serve_connection(stream: UnixStream, service: Service) {
-    let (here, gone) = oneshot::channel();
-    service.ask(Question::Connected(gone));
+    let presence = service.presence();
     let answer = service_fn(|request| answer(request, service.clone()));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).with_upgrades();
     // A client that breaks off is none of our business.
     let _ = connection.await;
-    drop(here);
+    drop(presence);
 }
 
 async fn answer(request: Request<Incoming>, service: Service) -> Result<Answer, Infallible> {

@@ -53,10 +53,9 @@ pub(crate) async fn begin(
             && stream.set_nonblocking(false).is_ok()
         {
             // The client is there for as long as this lasts.
-            let (here, gone) = oneshot::channel();
-            service.ask(Question::Connected(gone));
+            let presence = service.presence();
             attend(StreamEnd::new(OwnedFd::from(stream)), purpose, service).await;
-            drop(here);
+            drop(presence);
         }
     });
     let mut response = Response::new(Empty::<Bytes>::new().boxed());

@@ -1,8 +1,9 @@
 //! What is asked for: it crosses the engine's socket and is the planner's first argument.
 //!
-//! An intent lies in the engine's store until its plan has been carried out, so that a new engine can go on with it.
-//! It therefore says all there is to say, a one-off's name included, and is answered by a state and not by an event:
-//! with the moment at which it was asked, planning it once more after any part of its plan leads to the rest.
+//! An intent lies in the engine's store until its plan has been carried out, so that a new engine can go on
+//! with it. It therefore says all there is to say, a one-off's name included, and is answered by a state and
+//! not by an event: with the moment at which it was asked, planning it once more after any part of its plan
+//! leads to the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub enum Intent {
         /// How.
         options: Box<RunOptions>,
     },
-    /// Containers that are there run, and those they depend on.
+    /// Replicas that are there run, and those they depend on.
     Start {
         /// The project.
         project: ProjectName,
@@ -45,16 +46,16 @@ pub enum Intent {
         /// It is done when they run, or are healthy if they have a probe.
         wait: bool,
     },
-    /// Containers do not run.
+    /// Replicas do not run.
     Stop {
         /// The project.
         project: ProjectName,
-        /// Of these services; none is all, one-offs included.
+        /// Of these services; none is all.
         services: BTreeSet<ServiceName>,
         /// In place of each container's grace.
         timeout: Option<Duration>,
     },
-    /// Containers that are there have been stopped and started, and those that want to follow them.
+    /// Replicas that are there have been stopped and started, and those that want to follow them.
     Restart {
         /// The project.
         project: ProjectName,
@@ -65,11 +66,11 @@ pub enum Intent {
         /// Nobody follows.
         no_deps: bool,
     },
-    /// Containers that do not run are gone.
+    /// Replicas that do not run are gone.
     Remove {
         /// The project.
         project: ProjectName,
-        /// Of these services; none is all, one-offs included.
+        /// Of these services; none is all.
         services: BTreeSet<ServiceName>,
         /// Running ones are stopped first.
         stop: bool,
