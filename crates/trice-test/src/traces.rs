@@ -43,15 +43,12 @@ pub fn mounts(folder: &Path) -> Vec<String> {
     below.map(|line| format!("mount {line}")).collect()
 }
 
-/// Returns the groups of the realm in all hierarchies.
+/// Returns the groups of the realm in all hierarchies, wherever in them this process is.
 pub fn cgroups(tag: &str) -> Vec<String> {
     let name = format!("trice-{tag}");
-    hierarchies()
-        .iter()
-        .map(|top| top.join(&name))
-        .filter(|path| path.exists())
-        .flat_map(|top| below(&top))
-        .collect()
+    let groups = hierarchies().into_iter().flat_map(|top| below(&top));
+    let is_ours = |group: &String| group.split('/').any(|part| part == name);
+    groups.filter(is_ours).map(|group| format!("cgroup {group}")).collect()
 }
 
 fn hierarchies() -> Vec<PathBuf> {
@@ -63,7 +60,7 @@ fn hierarchies() -> Vec<PathBuf> {
 fn below(group: &Path) -> Vec<String> {
     let entries = fs::read_dir(group).into_iter().flatten().flatten();
     let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let mut found = vec![format!("cgroup {}", group.display())];
+    let mut found = vec![group.display().to_string()];
     found.extend(folders.flat_map(|folder| below(&folder.path())));
     found
 }
