@@ -1,7 +1,8 @@
 //! Compares `config` with what Docker Compose said of the same files.
 //!
 //! Takes a folder with `inputs/` and `expected.json`: for each file below `inputs/`, whether it was accepted, and the
-//! model as JSON with `@ROOT@` for the path of `inputs/`. `overrides` names files beside it that are merged over it.
+//! model as JSON with `@ROOT@` for the path of `inputs/`. `overrides` names files beside it that are merged over it,
+//! `flags` those of `config` that were given, `services` and `profiles` what was asked for.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -19,7 +20,7 @@ use serde_json::Value as Json;
 use trice_compose::config;
 use trice_compose::files::{FileKind, Files};
 use trice_compose::load::model;
-use trice_compose::request::Request;
+use trice_compose::request::{Request, Skip};
 
 #[derive(Deserialize)]
 struct Expected {
@@ -28,6 +29,14 @@ struct Expected {
     reason: Option<String>,
     #[serde(default)]
     overrides: Vec<String>,
+    #[serde(default)]
+    flags: Vec<String>,
+    #[serde(default)]
+    services: Vec<String>,
+    #[serde(default)]
+    profiles: Vec<String>,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
 }
 
 struct Disk;
@@ -67,14 +76,23 @@ fn main() -> ExitCode {
 
 fn differences(inputs: &Path, name: &str, expected: &Expected) -> Option<String> {
     let path = inputs.join(name);
+    let usual = [("PATH", "/usr/bin:/bin"), ("HOME", "/root")];
+    let usual = usual.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let flag = |name: &str| expected.flags.iter().any(|flag| flag == name);
     let request = Request {
         files: [vec![path.file_name()?.to_string_lossy().into_owned()], expected.overrides.clone()].concat(),
         project_name: Some("ref".to_owned()),
         current_dir: path.parent()?.to_owned(),
-        environment: BTreeMap::from([
-            ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
-            ("HOME".to_owned(), "/root".to_owned()),
-        ]),
+        environment: expected.environment.clone().into_iter().chain(usual).collect(),
+        services: expected.services.clone(),
+        profiles: expected.profiles.clone(),
+        skip: Skip {
+            interpolation: flag("--no-interpolate"),
+            normalisation: flag("--no-normalize"),
+            paths: flag("--no-path-resolution"),
+            consistency: flag("--no-consistency"),
+            env_files: flag("--no-env-resolution"),
+        },
         home: Some(PathBuf::from("/root")),
         ..Request::default()
     };

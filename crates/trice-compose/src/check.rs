@@ -170,8 +170,10 @@ impl Check<'_> {
             }
             let extension = object.extensible && key.starts_with("x-");
             if !extension {
+                // After so many, nobody reads what may be meant.
+                let hint = (self.report.mistakes.len() < 1_000).then(|| suggest::for_unknown(key, object));
                 let mistake = CheckMistake::Unknown(key.to_owned());
-                self.report.mistake(entry.key, here, mistake).hint = suggest::for_unknown(key, object);
+                self.report.mistake(entry.key, here, mistake).hint = hint.flatten();
             }
             extension
         });

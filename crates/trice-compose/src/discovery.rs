@@ -11,7 +11,7 @@
 //! Sources: Compose Specification, `03-compose-file.md`; compose-go `cli/options.go`.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use trice_model::name::{NameError, ProjectName};
 
@@ -53,7 +53,7 @@ enum DiscoveryMistake {
 pub(crate) struct Discovered {
     pub(crate) files: Vec<Parsed>,
     pub(crate) folder: PathBuf,
-    pub(crate) environment: Rc<Environment>,
+    pub(crate) environment: Arc<Environment>,
     pub(crate) profiles: Vec<String>,
     pub(crate) name: String,
 }
@@ -87,11 +87,11 @@ pub(crate) fn discover(loader: &mut Loader<'_>, request: &Request) -> Result<Dis
         read_env_files(loader, request, &folder, &mut environment)?;
     }
     let profiles = profiles(request, &environment);
-    let mut shared = Rc::new(environment);
+    let mut shared = Arc::new(environment);
     let parsed = read(loader, request, &files, &shared)?;
     let name = name(loader, request, &shared, &parsed, &folder)?;
     // Files and places hold the environment already, so the name goes into a copy that all later steps use.
-    Rc::make_mut(&mut shared).set("COMPOSE_PROJECT_NAME", name.clone());
+    Arc::make_mut(&mut shared).set("COMPOSE_PROJECT_NAME", name.clone());
     loader.sources.rebase(&shared);
     Ok(Discovered { files: parsed, folder, environment: shared, profiles, name })
 }
@@ -126,7 +126,7 @@ fn read_env_files(
     } else {
         named.iter().map(|file| absolute(&request.current_dir, &file.display().to_string())).collect()
     };
-    let outer = Rc::new(environment.clone());
+    let outer = Arc::new(environment.clone());
     let mut later = Environment::default();
     for file in files {
         loader.env_file(&file, &outer, &mut later, Cause::Request)?;
@@ -193,7 +193,7 @@ fn read(
     loader: &mut Loader<'_>,
     request: &Request,
     files: &[PathBuf],
-    environment: &Rc<Environment>,
+    environment: &Arc<Environment>,
 ) -> Result<Vec<Parsed>, Unreadable> {
     let mut parsed = Vec::new();
     for path in files {

@@ -22,6 +22,8 @@ pub(crate) enum EnvFileMistake {
     BadKey(char),
     #[error("the name of the variable has a blank in it")]
     BlankInKey,
+    #[error("the name of the variable is missing")]
+    NoKey,
     #[error("the quote is not closed")]
     OpenQuote,
     #[error(transparent)]
@@ -151,6 +153,9 @@ impl<'b> Reader<'_, 'b> {
             return Err((self.offset + at, mistake));
         }
         let inherited = !rest[end..].starts_with(['=', ':']);
+        if key.is_empty() && inherited {
+            return Err((self.offset, EnvFileMistake::NoKey));
+        }
         self.offset += (end + 1).min(rest.len());
         Ok((key, inherited))
     }
@@ -351,6 +356,7 @@ mod tests {
             ("A=1\nB C=2", r#"A="1" 2:2: the name of the variable has a blank in it"#),
             ("A=1\n%=2", r#"A="1" 2:1: `%` cannot be in the name of a variable"#),
             ("\nA='x", "2:3: the quote is not closed"),
+            ("export ", "1:8: the name of the variable is missing"),
             ("A=${", "1:3: `${` has no closing brace"),
             ("A=${X:?say}", "1:3: variable `X` is required: say"),
         ];

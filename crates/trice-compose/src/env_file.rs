@@ -5,8 +5,6 @@
 //!
 //! Source: compose-go `types/project.go`.
 
-use std::path::Path;
-
 use crate::dotenv;
 use crate::environment::Environment;
 use crate::files::FileKind;
@@ -70,7 +68,7 @@ fn env_file(
 ) {
     let Some(name) = file.get("path") else { return };
     let Some(text) = name.as_text() else { return };
-    let place = Path::new(text);
+    let place = &loader.sources.absolute(text);
     let optional = file.get("required").is_some_and(|required| !required.is_true());
     if optional && loader.files.kind(place) != Some(FileKind::File) {
         return;
@@ -97,7 +95,7 @@ fn env_file(
 fn label_file(file: &Node, found: &mut Environment, loader: &mut Loader<'_>, path: &KeyPath<'_>) {
     let Some(text) = file.as_text() else { return };
     let Some(outer) = loader.sources.environment(file.span).cloned() else { return };
-    let opened = loader.text(Path::new(text), &outer, Cause::Value(file.span, path));
+    let opened = loader.text(&loader.sources.absolute(text), &outer, Cause::Value(file.span, path));
     let Ok((id, content)) = opened else { return };
     let read = dotenv::parse(&content, id, &|name| found.get(name));
     // A mistake has been noted; there is nothing to stop.

@@ -10,7 +10,7 @@
 //! Source: Compose Specification, `05-services.md`, "extends"; compose-go `loader/extends.go`.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::check::Check;
 use crate::interpolate;
@@ -139,7 +139,7 @@ impl Loader<'_> {
             None => {
                 let found = self.base_file(&path, context, cause);
                 let whole = found.and_then(|base| self.service_of(&base, &path, name, context, cause, chain));
-                let whole = whole.map(Rc::new);
+                let whole = whole.map(Arc::new);
                 self.extended.insert(key, whole.clone());
                 whole
             }
@@ -148,12 +148,12 @@ impl Loader<'_> {
     }
 
     /// Returns the file at `path`, read once for each model.
-    fn base_file(&mut self, path: &Path, context: &Context, cause: Cause<'_>) -> Option<Rc<BaseFile>> {
+    fn base_file(&mut self, path: &Path, context: &Context, cause: Cause<'_>) -> Option<Arc<BaseFile>> {
         let key = (context.id, path.to_owned());
         if let Some(known) = self.bases.get(&key) {
             return known.clone();
         }
-        let read = self.read_base_file(path, context, cause).ok().map(Rc::new);
+        let read = self.read_base_file(path, context, cause).ok().map(Arc::new);
         self.bases.insert(key, read.clone());
         read
     }

@@ -7,7 +7,7 @@
 //! was an error.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::dotenv;
 use crate::environment::Environment;
@@ -127,11 +127,11 @@ impl Loader<'_> {
         path: &KeyPath<'_>,
         folder: &Path,
         context: &Context,
-    ) -> Result<Rc<Environment>, Unreadable> {
+    ) -> Result<Arc<Environment>, Unreadable> {
         let named = entry.list_at("env_file");
         let default = folder.join(".env");
         if named.is_empty() && self.files.kind(&default) != Some(FileKind::File) {
-            return Ok(Rc::clone(&context.environment));
+            return Ok(Arc::clone(&context.environment));
         }
         let mut environment = (*context.environment).clone();
         let mut later = Environment::default();
@@ -148,14 +148,14 @@ impl Loader<'_> {
             self.env_file(&file, &context.environment, &mut later, Cause::Value(item.span, &here))?;
         }
         environment.add(later);
-        Ok(Rc::new(environment))
+        Ok(Arc::new(environment))
     }
 
     /// Reads the env file at `path` into `into`. Variables are looked up in `outer`, then in `into`.
     pub(crate) fn env_file(
         &mut self,
         path: &Path,
-        outer: &Rc<Environment>,
+        outer: &Arc<Environment>,
         into: &mut Environment,
         cause: Cause<'_>,
     ) -> Result<(), Unreadable> {

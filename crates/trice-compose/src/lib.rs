@@ -1,29 +1,69 @@
-//! Turns Compose files into a `Project`: parse, interpolate, merge, include, normalise, check.
+//! Turns Compose files into a [`Project`](trice_model::project::Project): parse, interpolate, merge, include, normalise,
+//! check.
+//!
+//! ```text
+//! request ─► load ─► discovery       which files, folder, environment, name
+//!                    loader          each document: reset, interpolate, check, include, extends, merge
+//!                    normalize       what is implied is said
+//!                    select          profiles, services that are asked for
+//!                    consistency     what takes more than one attribute to see
+//!                    env_file        variables and labels from files
+//!                    bind ──────────► Project            model ─► config, explain
+//!
+//! schema      the tables of all attributes, which the steps ask
+//! tree        what a YAML document says, and where
+//! sources     the files that were read, each with its environment
+//! report, diagnostic     what is wrong, gathered; the same as the reader sees it
+//! template, dotenv       texts with variables; env files
+//! ```
+//!
+//! Invariants:
+//!
+//! - Nothing here knows a file system, an environment or a clock: they are in the [`request::Request`] and behind
+//!   [`files::Files`].
+//! - A mistake does not stop the others from being found. What has a mistake says nothing more (`Value::Bad`).
+//! - A value keeps its place through every step, and its file the environment that it was read under.
+//! - What grows is bounded: bytes, values, nesting, aliases, copies by `extends`, included files, ranges, variables.
+//!
+//! Where it differs from Docker Compose 2.40 on purpose:
+//!
+//! - `include` merges what both models define, a default is looked at only if it is needed, and env files are read for
+//!   selected services only: all three as in the newest compose-go.
+//! - Variables of an included model are looked up in its own environment to the end, in its env files too.
+//! - A volume whose name is one letter is a volume, and not a Windows drive.
+//! - Labels, variables and the like may have names that begin with `x-`.
+//! - Two ports that differ in the type of their `published` only are one, and a later `gpus` is added to an earlier.
+//! - `external.name` is made `name` before files are merged, so a later one replaces an earlier `name`.
+//! - Numbers in texts are taken in `build.ulimits` and `blkio_config`, as the specification says.
+//! - `pull_policy` must be one of its forms as a whole; a date without quotes is a text; `pid` may be null.
+//! - `build.ssh` is printed in a form that loads again. Without interpolation, `tmpfs` and `dns_search` are printed as
+//!   lists.
 #![forbid(unsafe_code)]
+
+pub mod config;
+pub mod diagnostic;
+pub mod explain;
+pub mod files;
+pub mod load;
+pub mod request;
 
 pub(crate) mod bind;
 pub(crate) mod check;
-pub mod config;
 pub(crate) mod conflicts;
 pub(crate) mod consistency;
 pub(crate) mod defaults;
-pub mod diagnostic;
 pub(crate) mod discovery;
 pub(crate) mod dotenv;
 pub(crate) mod env_file;
 pub(crate) mod environment;
-pub mod explain;
 pub(crate) mod extends;
-pub mod files;
 pub(crate) mod include;
 pub(crate) mod interpolate;
-pub mod load;
 pub(crate) mod loader;
 pub(crate) mod merge;
 pub(crate) mod normalize;
 pub(crate) mod paths;
 pub(crate) mod report;
-pub mod request;
 pub(crate) mod reset;
 pub(crate) mod schema;
 pub(crate) mod select;

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::check::{Check, complete};
 use crate::environment::Environment;
@@ -60,9 +60,9 @@ pub(crate) struct Loader<'a> {
     pub(crate) report: Report,
     pub(crate) settings: Settings,
     /// Files that services were extended from, by context and path.
-    pub(crate) bases: BTreeMap<(u32, PathBuf), Option<Rc<BaseFile>>>,
+    pub(crate) bases: BTreeMap<(u32, PathBuf), Option<Arc<BaseFile>>>,
     /// Services that were extended from other files, whole, by context, path and name.
-    pub(crate) extended: BTreeMap<(u32, PathBuf, String), Option<Rc<Node>>>,
+    pub(crate) extended: BTreeMap<(u32, PathBuf, String), Option<Arc<Node>>>,
     contexts: u32,
     parsed: usize,
     copied: usize,
@@ -81,7 +81,7 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) id: u32,
-    pub(crate) environment: Rc<Environment>,
+    pub(crate) environment: Arc<Environment>,
     /// The folder that its paths are counted from.
     pub(crate) folder: PathBuf,
     /// The same folder, as seen from the folder of the including model.
@@ -124,20 +124,20 @@ impl<'a> Loader<'a> {
     /// Makes the context of a model.
     pub(crate) fn context(
         &mut self,
-        environment: &Rc<Environment>,
+        environment: &Arc<Environment>,
         folder: PathBuf,
         shown: String,
         chain: Vec<PathBuf>,
     ) -> Context {
         self.contexts += 1;
-        Context { id: self.contexts, environment: Rc::clone(environment), folder, shown, chain }
+        Context { id: self.contexts, environment: Arc::clone(environment), folder, shown, chain }
     }
 
     /// Reads the text of a file.
     pub(crate) fn text(
         &mut self,
         path: &Path,
-        environment: &Rc<Environment>,
+        environment: &Arc<Environment>,
         cause: Cause<'_>,
     ) -> Result<(FileId, String), Unreadable> {
         let name = || path.display().to_string();
@@ -166,7 +166,7 @@ impl<'a> Loader<'a> {
         &mut self,
         path: &Path,
         bytes: Vec<u8>,
-        environment: &Rc<Environment>,
+        environment: &Arc<Environment>,
     ) -> Result<(FileId, String), Unreadable> {
         let file = self.sources.open(path, environment);
         let text = parse::text_of(bytes, file, &mut self.report)?;
@@ -178,7 +178,7 @@ impl<'a> Loader<'a> {
     pub(crate) fn parsed(
         &mut self,
         path: &Path,
-        environment: &Rc<Environment>,
+        environment: &Arc<Environment>,
         cause: Cause<'_>,
     ) -> Result<Parsed, Unreadable> {
         self.parsed += 1;

@@ -5,10 +5,11 @@
 //!
 //! Source: Compose Specification, `13-merge.md`; compose-go `override/merge.go`.
 
+use crate::check::pairs::split_pair;
 use crate::report::Report;
 use crate::schema::root::ROOT;
 use crate::schema::service::SERVICE;
-use crate::schema::shape::{Attribute, Merge, Object, Shape, Short, Unique};
+use crate::schema::shape::{Attribute, Merge, Object, Shape, Short, Unique, Unset};
 use crate::tree::mapping::Mapping;
 use crate::tree::node::{Node, Rule, Value};
 use crate::tree::path::Path;
@@ -73,7 +74,9 @@ impl Merger<'_> {
             Shape::Keyed { of, .. } => self.maps(earlier, later, path, |merger, earlier, later, path| {
                 merger.deep(earlier, later, of, path)
             }),
-            Shape::Pairs(_) => {
+            Shape::Pairs(unset) => {
+                // Without interpolation they still have the form in which they are written.
+                let (earlier, later) = (pairs(earlier, *unset), pairs(later, *unset));
                 self.maps(earlier, later, path, |_, earlier, later, _| later.after(Rule::Overridden, earlier))
             }
             Shape::Short(Short::Ulimit, _) => later.after(Rule::Overridden, earlier),
@@ -178,6 +181,18 @@ impl Merger<'_> {
         }
         later
     }
+}
+
+/// Returns a list of pairs as the mapping that it stands for, and anything else as it is.
+fn pairs(mut node: Node, unset: Unset) -> Node {
+    let Value::List(items) = &mut node.value else { return node };
+    let mut map = Mapping::default();
+    for item in std::mem::take(items) {
+        if let Some((key, value)) = item.as_text().map(|text| split_pair(text, unset)) {
+            map.insert(key, item.span, Node::new(value, item.span));
+        }
+    }
+    Node { value: Value::Map(Box::new(map)), ..node }
 }
 
 fn hosts(mut earlier: Node, later: Node) -> Node {

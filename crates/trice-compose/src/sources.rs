@@ -3,9 +3,9 @@
 //! Each file remembers its environment, and each node its file: so the variables of an included model are looked up in
 //! that model's `.env` to the very end, when its `env_file` is read.
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::OnceLock;
 
 use crate::diagnostic::{Diagnostic, Place, Related};
 use crate::environment::Environment;
@@ -25,8 +25,8 @@ struct Source {
     name: String,
     text: String,
     /// The bytes at which its lines begin, counted when they are first needed.
-    lines: OnceCell<Vec<u32>>,
-    environment: Rc<Environment>,
+    lines: OnceLock<Vec<u32>>,
+    environment: Arc<Environment>,
 }
 
 impl Sources {
@@ -37,18 +37,23 @@ impl Sources {
 
     /// Gives the file at `path`, which is read under `environment`, its number. Its text comes later, by
     /// [`Sources::fill`].
-    pub(crate) fn open(&mut self, path: &Path, environment: &Rc<Environment>) -> FileId {
+    pub(crate) fn open(&mut self, path: &Path, environment: &Arc<Environment>) -> FileId {
         let name = self.shown(path);
-        let environment = Rc::clone(environment);
-        self.files.push(Source { name, text: String::new(), lines: OnceCell::new(), environment });
+        let environment = Arc::clone(environment);
+        self.files.push(Source { name, text: String::new(), lines: OnceLock::new(), environment });
         FileId(self.files.len() as u32 - 1)
     }
 
     /// Puts all files that were opened so far under `environment`.
-    pub(crate) fn rebase(&mut self, environment: &Rc<Environment>) {
+    pub(crate) fn rebase(&mut self, environment: &Arc<Environment>) {
         for file in &mut self.files {
-            file.environment = Rc::clone(environment);
+            file.environment = Arc::clone(environment);
         }
+    }
+
+    /// Returns `path` counted from the current directory.
+    pub(crate) fn absolute(&self, path: &str) -> PathBuf {
+        self.current_dir.join(path)
     }
 
     /// Returns `path` as it is shown.
@@ -64,7 +69,7 @@ impl Sources {
     }
 
     /// Returns the environment that `span`'s file was read under.
-    pub(crate) fn environment(&self, span: Span) -> Option<&Rc<Environment>> {
+    pub(crate) fn environment(&self, span: Span) -> Option<&Arc<Environment>> {
         self.files.get(span.file.0 as usize).map(|source| &source.environment)
     }
 

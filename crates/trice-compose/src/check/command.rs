@@ -61,6 +61,7 @@ impl Check<'_> {
 
     pub(super) fn probe(&mut self, node: &mut Node, path: &Path<'_>) {
         match &mut node.value {
+            Value::Text(_) if self.raw => {}
             Value::Text(text) => {
                 let text = std::mem::take(text);
                 let words = [Node::text("CMD-SHELL", node.span), Node::text(text, node.span)];

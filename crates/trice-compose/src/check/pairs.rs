@@ -10,6 +10,7 @@ use crate::tree::scalar::format_float;
 impl Check<'_> {
     pub(super) fn pairs(&mut self, node: &mut Node, unset: Unset, path: &Path<'_>) {
         match &mut node.value {
+            Value::Map(_) | Value::List(_) if self.raw => {}
             Value::Map(map) => {
                 for (key, value) in map.iter_mut() {
                     self.pair(value, unset, &path.key(key));
@@ -46,16 +47,11 @@ impl Check<'_> {
         let mut map = Mapping::default();
         for (index, mut item) in items.into_iter().enumerate() {
             let (span, past) = (item.span, item.past.take());
-            let Value::Text(text) = &item.value else {
+            let Some((key, value)) = item.as_text().map(|text| split_pair(text, unset)) else {
                 if !item.is_bad() {
                     self.wrong(&mut item, &path.index(index), "a text such as `KEY=value`");
                 }
                 continue;
-            };
-            let (key, value) = match text.split_once('=') {
-                Some((key, value)) => (key, Value::Text(value.to_owned())),
-                None if unset == Unset::Null => (text.as_str(), Value::Null),
-                None => (text.as_str(), Value::Text(String::new())),
             };
             if unset == Unset::Null && key.ends_with(char::is_whitespace) {
                 let mistake = CheckMistake::BlankInName(key.to_owned());
@@ -74,6 +70,9 @@ impl Check<'_> {
             self.wrong(node, path, "a mapping");
             return;
         };
+        if self.raw {
+            return;
+        }
         for (key, value) in map.iter_mut() {
             self.pair(value, Unset::Empty, &path.key(key));
         }
@@ -83,11 +82,12 @@ impl Check<'_> {
     /// repetitions only.
     pub(super) fn hosts(&mut self, node: &mut Node, path: &Path<'_>) {
         match &mut node.value {
+            Value::Map(_) | Value::List(_) if self.raw => {}
             Value::List(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     let here = path.index(index);
                     match &item.value {
-                        Value::Text(text) if text.contains(['=', ':']) || self.raw => {}
+                        Value::Text(text) if text.contains(['=', ':']) => {}
                         Value::Text(text) => {
                             let mistake = CheckMistake::NotAHost(text.clone());
                             self.refuse(item, &here, mistake);
@@ -132,6 +132,15 @@ impl Check<'_> {
         }
         hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
         hosts
+    }
+}
+
+/// Splits `KEY=value`, or `KEY` alone.
+pub(crate) fn split_pair(text: &str, unset: Unset) -> (&str, Value) {
+    match (text.split_once('='), unset) {
+        (Some((key, value)), _) => (key, Value::Text(value.to_owned())),
+        (None, Unset::Null) => (text, Value::Null),
+        (None, Unset::Empty) => (text, Value::Text(String::new())),
     }
 }
 

@@ -92,6 +92,7 @@ fn typed(value: Value, shape: &Shape, raw: bool) -> Result<Value, Wrong> {
             | Shape::Scalar,
             Text(text),
         ) if raw => Ok(Text(text)),
+        (Shape::Scalar, value @ (Int(_) | Float(_) | Bool(_))) if raw => Ok(value),
         (Shape::Text | Shape::Scalar, Text(text)) => Ok(Text(text)),
         (Shape::Scalar, Int(number)) => Ok(Text(number.to_string())),
         (Shape::Scalar, Float(number)) => Ok(Text(format_float(number))),

@@ -19,7 +19,8 @@ impl Check<'_> {
             Short::External => return self.external_value(node, long, path),
             Short::Gpus => {
                 if node.as_text() == Some("all") {
-                    let all = Node::fields([("count", Value::Int(-1))], node.span);
+                    let count = if self.raw { Value::Text("all".to_owned()) } else { Value::Int(-1) };
+                    let all = Node::fields([("count", count)], node.span);
                     node.value = Value::List(vec![all]);
                 }
             }
@@ -38,7 +39,7 @@ impl Check<'_> {
                 }
             }
             Short::Count => {
-                if node.as_text().is_some_and(|text| text.eq_ignore_ascii_case("all")) {
+                if !self.raw && node.as_text().is_some_and(|text| text.eq_ignore_ascii_case("all")) {
                     node.value = Value::Int(-1);
                 }
             }
