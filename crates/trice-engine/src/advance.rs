@@ -1,5 +1,7 @@
 //! Going on with operations: planning, beginning steps, ending those whose time has come.
 
+use std::time::Duration;
+
 use trice_api::event::{OperationEvent, StepState};
 use trice_api::fault::{Code, Fault};
 use trice_model::container::ContainerState;
@@ -9,6 +11,7 @@ use trice_plan::action::{Action, Target, Until};
 use trice_plan::plan::{Plan, StepId};
 
 use crate::engine::{Destination, Engine};
+use crate::event::Event;
 use crate::failure;
 use crate::observe;
 use crate::operation::{Lane, Operation};
@@ -16,6 +19,10 @@ use crate::perform::Outcome;
 use crate::record::{IntentRecord, intent_key};
 use crate::waiting::{Outlook, look};
 use crate::words::step_events;
+
+/// How long what was thrown away lies before it is deleted: deleting slows down the making of other files, which may
+/// be what comes next.
+const TRASH_DELAY: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Goes on with every operation; `true` if anything changed.
@@ -221,6 +228,10 @@ impl Engine {
         };
         self.changed.insert(operation.record.intent.project().clone());
         operation.tell(&event);
+        if matches!(operation.record.intent, Intent::Down { .. } | Intent::Remove { .. } | Intent::Up { .. })
+        {
+            self.later(TRASH_DELAY, Event::TrashDue);
+        }
     }
 
     /// Adds a job that is the step of an operation.

@@ -37,11 +37,15 @@ use crate::world::World;
 /// How long an engine with nothing to keep waits for the next request.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Why the loop ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// There was nothing left to keep, and nobody asked.
-    Idle,
+/// What an event leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handled {
+    /// Something may have changed: the turn ends with the question what follows.
+    Changed,
+    /// Nothing has.
+    Nothing,
+    /// There is nothing left to keep, and nobody asks.
+    End,
 }
 
 /// The engine.
@@ -124,23 +128,26 @@ impl Engine {
     }
 
     /// Runs until there is nothing left to keep.
-    pub(crate) async fn run(mut self, mut events: UnboundedReceiver<Event>) -> End {
+    pub(crate) async fn run(mut self, mut events: UnboundedReceiver<Event>) {
         self.end_turn();
         while let Some(event) = events.recv().await {
-            if self.handle(event) == Some(End::Idle) {
-                return End::Idle;
-            }
-            while let Ok(event) = events.try_recv() {
-                if self.handle(event) == Some(End::Idle) {
-                    return End::Idle;
+            let mut changed = false;
+            let mut next = Some(event);
+            while let Some(event) = next {
+                match self.handle(event) {
+                    Handled::Changed => changed = true,
+                    Handled::Nothing => {}
+                    Handled::End => return,
                 }
+                next = events.try_recv().ok();
             }
-            self.end_turn();
+            if changed {
+                self.end_turn();
+            }
         }
-        End::Idle
     }
 
-    fn handle(&mut self, event: Event) -> Option<End> {
+    fn handle(&mut self, event: Event) -> Handled {
         match event {
             Event::Connected => self.clients += 1,
             Event::Disconnected => self.clients -= 1,
@@ -156,9 +163,22 @@ impl Engine {
             Event::Probed { container, run, succeeded } => self.probed(&container, run, succeeded),
             Event::NetworkGone { name, result } => self.network_gone(&name, result),
             Event::Succeeded(result) => self.keeper_succeeded(result),
-            Event::Idle { turn } => return self.is_idle_since(turn).then_some(End::Idle),
+            Event::TrashDue => self.empty_trash(),
+            // A look at the clock is no change: it must not put off the next one.
+            Event::Idle { turn } if self.is_idle_since(turn) => return Handled::End,
+            Event::Idle { .. } => return Handled::Nothing,
         }
-        None
+        Handled::Changed
+    }
+
+    /// Deletes what was thrown away, beside everything else.
+    fn empty_trash(&self) {
+        let backends = self.backends.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = backends.containers.empty_trash() {
+                tracing::warn!(error = &error as &dyn std::error::Error, "empty the trash");
+            }
+        });
     }
 
     /// Goes on with everything until nothing changes by itself any more, then lets it happen.

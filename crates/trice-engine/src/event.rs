@@ -44,6 +44,8 @@ pub(crate) enum Event {
     Probed { container: ContainerId, run: u64, succeeded: bool },
     /// A network's bridge has gone.
     NetworkGone { name: trice_model::name::NetworkName, result: Result<(), Fault> },
+    /// Somebody threw something away a while ago.
+    TrashDue,
     /// Nothing has happened for a while since this turn.
     Idle { turn: u64 },
     /// A keeper has taken the place of one that died.
