@@ -82,13 +82,15 @@ impl<'a> Convergence<'a> {
         changes.volumes = volumes.into_iter().map(|volume| (volume, "not there yet".to_owned())).collect();
         self.move_networks(&mut changes);
         self.move_bystanders(&moved, ids, &mut changes);
+        changes.crew = self.crew(&fates);
         for (container, cause) in restarts {
+            let member = Member::new(&container.spec, None);
+            changes.crew.entry(container.spec.service.clone()).or_default().push(member);
             self.restart(container, cause, &mut changes);
         }
         for leaver in &self.leaving {
             remove(leaver.container, &leaver.cause, &mut changes);
         }
-        changes.crew = self.crew(&fates);
         if self.wish.options.wait {
             changes.waits = self.waits();
         }
@@ -136,6 +138,15 @@ impl<'a> Convergence<'a> {
         let live = self.wish.found.containers.values().filter(|one| found::is_live(one));
         let mut restarts: Vec<(&'a ObservedContainer, String)> =
             live.filter_map(|one| Some((one, moving.get(found::instance_name(one)?)?.clone()))).collect();
+        let going = self.taken.iter().filter_map(|taken| taken.place.old);
+        let going: BTreeSet<&ContainerId> = going
+            .chain(self.leaving.iter().map(|leaving| leaving.container))
+            .map(|one| &one.spec.id)
+            .collect();
+        let wish = self.wish;
+        let cut_off = follow::cut_off(&wish.project.name, wish.found, wish.asked_at)
+            .filter(|one| !going.contains(&one.spec.id) && wish.found.instance_of(one).is_some());
+        restarts.extend(cut_off.map(|one| (one, follow::CUT_OFF.to_owned())));
         if self.wish.options.no_deps || self.wish.options.no_start {
             return restarts;
         }
@@ -200,9 +211,13 @@ impl<'a> Convergence<'a> {
     }
 
     fn restart(&self, container: &'a ObservedContainer, cause: String, changes: &mut Changes<'a>) {
-        changes.stops.push((container, cause));
+        let live = found::is_live(container);
+        let start = if live { WANTED.to_owned() } else { cause.clone() };
+        if live {
+            changes.stops.push((container, cause));
+        }
         if !self.wish.options.no_start {
-            changes.starts.push(Start::of(&container.spec, WANTED.to_owned()));
+            changes.starts.push(Start::of(&container.spec, start));
         }
     }
 

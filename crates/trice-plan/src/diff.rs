@@ -154,3 +154,79 @@ fn change(word: &str, old: &Value, new: &Value) -> String {
         _ => format!("{word} changed"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing;
+    use trice_model::service::LinksEnv;
+
+    /// Changes a container's record and returns what `difference` says.
+    fn change(with: impl FnOnce(&mut ContainerSpec)) -> Option<String> {
+        let there = testing::container("web", 1).spec;
+        let mut wanted = there.clone();
+        with(&mut wanted);
+        difference(&there, &wanted)
+    }
+
+    #[test]
+    fn each_attribute_is_told_by_its_name_in_compose() {
+        type Change = fn(&mut ContainerSpec);
+        let cases: [(&str, Change); 13] = [
+            ("container_name changed from shop-web-1", |spec| spec.name = testing::name("front")),
+            ("image changed from app:1", |spec| spec.image = testing::name("app:2")),
+            ("image app:1 has another content", |spec| spec.image_id = "sha256:other".into()),
+            ("command changed", |spec| spec.process.args.push("-v".into())),
+            ("environment changed: A PATH", |spec| {
+                spec.process.env.insert("A".into(), "1".into());
+                spec.process.env.remove("PATH");
+            }),
+            ("labels changed: team", |spec| _ = spec.labels.insert("team".into(), "shop".into())),
+            ("hostname changed", |spec| {
+                spec.hostname = testing::name("box");
+                spec.process.env.insert(HOSTNAME.into(), "box".into());
+            }),
+            ("network_mode changed", |spec| spec.network = NetworkNamespace::Host),
+            ("networks changed", |spec| spec.aliases.clear()),
+            ("links changed", |spec| spec.links_env = LinksEnv::Off),
+            ("security_opt changed", |spec| spec.masked_paths.clear()),
+            ("stop_grace_period changed", |spec| spec.stop_grace = Duration::from_secs(3)),
+            ("tty changed; restart changed", |spec| {
+                spec.process.tty = true;
+                spec.restart = testing::name("always");
+            }),
+        ];
+        for (expected, with) in cases {
+            assert_eq!(change(with).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_is_no_attribute_makes_no_other_container() {
+        let unchanged = change(|spec| {
+            spec.layers.clear();
+            spec.process.link_env.insert("DB_PORT".into(), "tcp://10.0.0.2:5432".into());
+            spec.depends_on.clear();
+            spec.config_hash = "of another version of trice".into();
+            spec.labels.insert("com.docker.compose.version".into(), "9.9".into());
+        });
+        assert_eq!(unchanged, None);
+        // Another id brings another host name, and another variable that tells of it.
+        let (one, two) = (testing::container("web", 1).spec, testing::container("web", 2).spec);
+        assert_ne!(one.hostname, two.hostname);
+        assert_eq!(config_hash(&one), config_hash(&two));
+    }
+
+    #[test]
+    fn the_hash_follows_what_the_difference_sees_and_skips_what_says_nothing() {
+        let there = testing::container("web", 1).spec;
+        assert_eq!(there.config_hash, config_hash(&there));
+        let mut wanted = there.clone();
+        wanted.process.tty = true;
+        assert_ne!(config_hash(&there), config_hash(&wanted));
+        let silent = attributes(&there).into_iter().filter(|(_, value)| says_nothing(value)).count();
+        assert!(silent > 10, "{silent} attributes of a plain container say nothing");
+    }
+}

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trice_model::container::ObservedContainer;
 use trice_model::id::ContainerId;
 use trice_model::name::{ProjectName, ServiceName};
+use trice_model::time::Timestamp;
 
 use crate::found::{self, Found};
 
@@ -42,6 +43,22 @@ pub(crate) fn followers<'a>(
         open = rest.into_iter().map(|(one, _)| one).collect();
     }
 }
+
+/// Returns the replicas of `project` that were stopped since `asked_at` and not started again: an engine that died in
+/// between meant to.
+pub(crate) fn cut_off<'a>(
+    project: &'a ProjectName,
+    found: &'a Found,
+    asked_at: Timestamp,
+) -> impl Iterator<Item = &'a ObservedContainer> {
+    let stopped_since = move |one: &ObservedContainer| {
+        found::is_at_rest(one) && one.asked_to_stop && one.finished_at.is_some_and(|at| at >= asked_at)
+    };
+    found.containers_of(project).filter(move |one| one.spec.role.is_replica() && stopped_since(one))
+}
+
+/// Why a container that was cut off is started.
+pub(crate) const CUT_OFF: &str = "its restart was cut off";
 
 fn cause(container: &ObservedContainer, renewed: &Renewed) -> Option<String> {
     let follows = container.spec.depends_on.iter().filter(|(_, dependency)| dependency.restart);

@@ -286,3 +286,121 @@ fn restart(place: &Place<'_>) -> RestartPolicy {
         Role::OneOff(_) => RestartPolicy::No,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use trice_model::service::Condition;
+
+    use crate::intent::UpOptions;
+    use crate::testing::{World, name};
+
+    /// Returns a record as JSON without what is the same in all, or long.
+    fn summary(world: &World, service: &str) -> String {
+        let spec = &world.replica(service, 1).spec;
+        let mut value = serde_json::to_value(spec).unwrap();
+        for long in ["id", "hostname", "masked_paths", "readonly_paths", "labels", "config_hash"] {
+            value.as_object_mut().unwrap().remove(long);
+        }
+        let process = value["process"].as_object_mut().unwrap();
+        process.remove("capabilities");
+        process["env"].as_object_mut().unwrap().remove("HOSTNAME");
+        value.as_object().unwrap().iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+    }
+
+    #[test]
+    fn a_plain_service_gets_the_usual_defaults() {
+        let mut world = World::new(&[("web", "shop:1")]);
+        world.up();
+        insta::assert_snapshot!(summary(&world, "web"), @r#"
+        aliases: {"shop_default":["web"]}
+        attach: true
+        depends_on: {}
+        domainname: null
+        exposed: []
+        health: null
+        hosts: []
+        image: "shop:1"
+        image_id: "sha256:shop:1"
+        init: false
+        layers: ["/layers/shop:1"]
+        links: []
+        links_env: "ports"
+        mounts: []
+        name: "shop-web-1"
+        network: {"instance":"shop-web-1"}
+        privileged: false
+        process: {"args":["serve"],"cwd":"/","env":{"PATH":"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},"groups":[],"link_env":{},"no_new_privileges":false,"oom_score_adj":null,"seccomp":"default","stdin_open":false,"tty":false,"ulimits":{},"user":"0"}
+        project: "shop"
+        published: []
+        read_only: false
+        resolver: {"options":[],"search":null,"servers":[]}
+        resources: {"cpu_period_us":null,"cpu_quota_us":null,"cpu_shares":null,"memory":null,"memory_reservation":null,"memory_swap":null,"nano_cpus":null,"pids":null}
+        restart: "no"
+        role: {"replica":1}
+        service: "web"
+        shm_size: 67108864
+        stop_grace: {"nanos":0,"secs":10}
+        stop_signal: "SIGTERM"
+        sysctls: {}
+        "#);
+        let spec = &world.replica("web", 1).spec;
+        assert_eq!(spec.hostname.as_str(), spec.id.short());
+        assert_eq!((spec.masked_paths.len(), spec.readonly_paths.len()), (12, 5));
+    }
+
+    #[test]
+    fn the_service_comes_before_the_image_and_the_image_before_the_defaults() {
+        let mut world = World::new(&[("web", "shop:1")]);
+        let image = world.image("shop:1");
+        image.working_dir = Some("/image".into());
+        image.user = Some("app".into());
+        image.stop_signal = Some(name("SIGQUIT"));
+        image.labels = [("from".into(), "image".into()), ("image".into(), "yes".into())].into();
+        let service = world.service("web");
+        service.working_dir = Some("/service".into());
+        service.labels.insert("from".into(), "service".into());
+        service.privileged = true;
+        world.up();
+        let spec = &world.replica("web", 1).spec;
+        assert_eq!((&*spec.process.cwd, &*spec.process.user), ("/service", "app"));
+        assert_eq!(spec.stop_signal, name("SIGQUIT"));
+        assert_eq!((&*spec.labels["from"], &*spec.labels["image"]), ("service", "yes"));
+        assert!(spec.masked_paths.is_empty() && spec.readonly_paths.is_empty());
+    }
+
+    #[test]
+    fn outside_tools_find_the_labels_that_they_know() {
+        let mut world = World::new(&[("db", "pg:16"), ("web", "shop:1")]);
+        world.depends("web", "db", Condition::ServiceHealthy);
+        world.link("web", "db", "store");
+        world.up();
+        let mut labels = world.replica("web", 1).spec.labels.clone();
+        let hash = labels.insert("com.docker.compose.config-hash".into(), "64 digits".into());
+        assert_eq!(hash.map(|hash| hash.len()), Some(64));
+        let lines: String = labels.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        insta::assert_snapshot!(lines, @"
+        com.docker.compose.config-hash=64 digits
+        com.docker.compose.container-number=1
+        com.docker.compose.depends_on=db:service_healthy:false
+        com.docker.compose.image=sha256:shop:1
+        com.docker.compose.oneoff=False
+        com.docker.compose.project=shop
+        com.docker.compose.project.config_files=/shop/compose.yaml
+        com.docker.compose.project.working_dir=/shop
+        com.docker.compose.service=web
+        com.docker.compose.version=0.1.0
+        ");
+        let network = &world.machine.found.networks.values().next().unwrap().spec.labels;
+        assert_eq!(network["com.docker.compose.network"], "default");
+    }
+
+    #[test]
+    fn the_same_question_gets_the_same_plan() {
+        let plan = || {
+            let mut world = World::new(&[("db", "pg:16"), ("web", "shop:1")]);
+            let intent = world.wants(UpOptions::default());
+            world.plan(&intent).unwrap()
+        };
+        assert_eq!(plan(), plan());
+    }
+}

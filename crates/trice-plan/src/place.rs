@@ -12,7 +12,9 @@ use trice_model::name::{ContainerName, ProjectName, ServiceName};
 use trice_model::network::InstanceName;
 use trice_model::project::Project;
 use trice_model::service::{NetworkMode, Service};
+use trice_model::time::Timestamp;
 
+use crate::follow;
 use crate::found::{self, Found};
 use crate::intent::{Recreate, UpOptions};
 use crate::mistake::PlanError;
@@ -218,6 +220,30 @@ impl<'a> Places<'a> {
         } else {
             self.notes.extend(orphan_note("containers of services that are not in the files", &strangers));
             self.notes.extend(orphan_note("one-offs that have ended", &ended));
+        }
+    }
+
+    /// Adds the containers of other services that an engine stopped for this intent and did not come to start again.
+    pub(crate) fn add_cut_off(&mut self, project: &'a Project, found: &'a Found, asked_at: Timestamp) {
+        let olds = self.places.iter().filter_map(|place| place.old);
+        let known: BTreeSet<&ContainerId> = olds
+            .chain(self.leaving.iter().map(|leaving| leaving.container))
+            .map(|container| &container.spec.id)
+            .collect();
+        for container in follow::cut_off(&project.name, found, asked_at) {
+            let service = project.services.get_key_value(&container.spec.service);
+            if let Some((service_name, service)) = service.filter(|_| !known.contains(&container.spec.id)) {
+                self.places.push(Place {
+                    service_name,
+                    service,
+                    role: container.spec.role.clone(),
+                    name: container.spec.name.clone(),
+                    old: Some(container),
+                    answers: true,
+                    publishes: true,
+                    keeps: true,
+                });
+            }
         }
     }
 

@@ -90,16 +90,24 @@ pub(crate) struct Lead<'a> {
 /// The ports of each container, in the order of its wishes.
 pub(crate) type Published = BTreeMap<InstanceName, Vec<PublishedPort>>;
 
-/// Gives ports to each berth, beside those that `leads` has given to others and those that are `busy`.
+/// Ports of the host that are not to be given out.
+#[derive(Debug)]
+pub(crate) struct Occupied<'a> {
+    /// Those that lead to containers.
+    pub(crate) leads: Vec<Lead<'a>>,
+    /// Those that somebody else listens on.
+    pub(crate) busy: &'a [(Protocol, u16)],
+    /// Those that containers at rest had.
+    pub(crate) resting: BTreeSet<(Protocol, u16)>,
+}
+
+/// Gives ports to each berth, beside those that are `occupied`.
 ///
 /// # Errors
 /// All wishes that cannot be met.
-pub(crate) fn allocate(
-    leads: Vec<Lead<'_>>,
-    busy: &[(Protocol, u16)],
-    berths: &[Berth<'_>],
-) -> Result<Published, Vec<PlanError>> {
-    let mut board = Board { leads: BTreeMap::new(), busy: busy.iter().copied().collect() };
+pub(crate) fn allocate(occupied: Occupied<'_>, berths: &[Berth<'_>]) -> Result<Published, Vec<PlanError>> {
+    let Occupied { leads, busy, resting } = occupied;
+    let mut board = Board { leads: BTreeMap::new(), busy: busy.iter().copied().collect(), resting };
     leads.into_iter().for_each(|lead| board.note(lead));
     let mut given: BTreeMap<(&InstanceName, usize), PublishedPort> = BTreeMap::new();
     let mut errors = Vec::new();
@@ -136,6 +144,7 @@ fn path(berth: &Berth<'_>, index: usize) -> String {
 struct Board<'a> {
     leads: BTreeMap<(Protocol, u16), Vec<Lead<'a>>>,
     busy: BTreeSet<(Protocol, u16)>,
+    resting: BTreeSet<(Protocol, u16)>,
 }
 
 impl<'a> Board<'a> {
@@ -170,23 +179,21 @@ impl<'a> Board<'a> {
     }
 
     fn take_free(&mut self, berth: &Berth<'a>, port: &Port) -> Result<Option<PublishedPort>, PortError> {
-        let found = match port.published {
+        let (ranges, begin) = match port.published {
             HostPort::Fixed(_) => return Ok(None),
-            HostPort::Any => {
-                let begin = begin(&berth.instance, port.target);
-                OPEN_PORTS
-                    .into_iter()
-                    .flat_map(|range| round(range, begin))
-                    .find(|number| self.is_free(port, *number))
-            }
-            HostPort::OneOf { first, last } => (first..=last).find(|number| self.is_free(port, *number)),
-        };
-        let (first, last) = match port.published {
-            HostPort::OneOf { first, last } => (first, last),
-            HostPort::Any | HostPort::Fixed(_) => (*OPEN_PORTS[1].start(), *OPEN_PORTS[0].end()),
+            HostPort::Any => (OPEN_PORTS.to_vec(), begin(&berth.instance, port.target)),
+            HostPort::OneOf { first, last } => (vec![first..=last], 0),
         };
         let protocol = port.target.protocol;
-        let number = found.ok_or(PortError::RangeExhausted { first, last, protocol })?;
+        let free = || {
+            let numbers = ranges.iter().flat_map(|range| round(range.clone(), begin));
+            numbers.filter(|number| self.is_free(port, *number))
+        };
+        // What belongs to a container at rest is taken last: it would miss it at its next start.
+        let number = free()
+            .find(|number| !self.resting.contains(&(protocol, *number)))
+            .or_else(|| free().next())
+            .ok_or_else(|| exhausted(&ranges, protocol))?;
         Ok(Some(self.give(published(port, number), berth)))
     }
 
@@ -227,9 +234,15 @@ fn begin(instance: &InstanceName, target: ContainerPort) -> u32 {
     digest::number(&[instance.as_str(), &target.to_string()])
 }
 
+fn exhausted(ranges: &[RangeInclusive<u16>], protocol: Protocol) -> PortError {
+    let first = ranges.iter().map(|range| *range.start()).min().unwrap_or_default();
+    let last = ranges.iter().map(|range| *range.end()).max().unwrap_or_default();
+    PortError::RangeExhausted { first, last, protocol }
+}
+
 /// Returns the numbers of `range`, from the one that `begin` points to and round.
 fn round(range: RangeInclusive<u16>, begin: u32) -> impl Iterator<Item = u16> {
-    let (first, count) = (*range.start(), u32::from(range.end() - range.start()) + 1);
+    let (first, count) = (*range.start(), range.len() as u32);
     (0..count).map(move |step| first + (begin.wrapping_add(step) % count) as u16)
 }
 
@@ -258,6 +271,14 @@ mod tests {
     }
 
     fn give(busy: &[(Protocol, u16)], wishes: &[Wish]) -> Result<Vec<Vec<u16>>, Vec<String>> {
+        give_beside(busy, &[], wishes)
+    }
+
+    fn give_beside(
+        busy: &[(Protocol, u16)],
+        resting: &[u16],
+        wishes: &[Wish],
+    ) -> Result<Vec<Vec<u16>>, Vec<String>> {
         let project: ProjectName = "shop".parse().unwrap();
         let services: Vec<ServiceName> = wishes.iter().map(|wish| wish.service.parse().unwrap()).collect();
         let berths: Vec<Berth<'_>> = wishes
@@ -270,7 +291,8 @@ mod tests {
                 previous: &wish.previous,
             })
             .collect();
-        match allocate(Vec::new(), busy, &berths) {
+        let resting = resting.iter().map(|number| (Protocol::Tcp, *number)).collect();
+        match allocate(Occupied { leads: Vec::new(), busy, resting }, &berths) {
             Ok(published) => Ok(berths
                 .iter()
                 .map(|berth| published[&berth.instance].iter().map(|port| port.host_port).collect())
@@ -319,5 +341,12 @@ mod tests {
         let mut kept = wish("web-1", &open);
         kept.previous = vec![PublishedPort { host_ip: None, host_port: first, target: target(80) }];
         assert_eq!(give(&busy, &[kept]).unwrap(), [[first]]);
+    }
+
+    #[test]
+    fn a_port_of_a_container_at_rest_is_taken_last() {
+        let range = [port(HostPort::OneOf { first: 9000, last: 9001 })];
+        let wishes = ["web-1", "web-2"].map(|name| wish(name, &range));
+        assert_eq!(give_beside(&[], &[9000], &wishes).unwrap(), [[9001], [9000]]);
     }
 }

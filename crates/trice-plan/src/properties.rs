@@ -298,7 +298,7 @@ fn check_before(world: &World, plan: &Plan, id: usize) {
     if let Action::StartContainer(target) = &plan.steps[id - 1].action
         && is_planned_with_dependencies(plan)
     {
-        let unmet = world.machine.unmet(&target.id, &world.project);
+        let unmet = world.machine.unmet(&target.id, &world.project, plan);
         assert!(unmet.is_empty(), "step {id} starts too early, {unmet:?}:\n{plan}");
     }
 }
@@ -320,7 +320,7 @@ fn plan_up(world: &mut World, intent: &Intent, options: &UpOptions) -> Option<Pl
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_plan_converges_in_every_order_and_after_every_crash(
@@ -339,6 +339,7 @@ proptest! {
             let Some(plan) = plan_up(&mut world, &intent, &options) else { continue };
             let now = world.now();
             carry_out(&mut world, &plan, &choices, *limit, now);
+            world.machine.take_over();
             let plan = plan_up(&mut world, &intent, &options).unwrap();
             carry_out(&mut world, &plan, &choices, usize::MAX, now);
             let rest = world.plan(&intent).unwrap();

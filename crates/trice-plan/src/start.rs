@@ -127,6 +127,10 @@ pub(crate) fn restart(
         let followers = follow::followers(project, found, renewed, &moving);
         restarting
             .extend(followers.into_iter().filter(|(one, _)| !recreate::has_started_since(one, asked_at)));
+        let known: BTreeSet<&ContainerId> = restarting.iter().map(|(one, _)| &one.spec.id).collect();
+        let cut_off: Vec<_> =
+            follow::cut_off(project, found, asked_at).filter(|one| !known.contains(&one.spec.id)).collect();
+        restarting.extend(cut_off.into_iter().map(|one| (one, follow::CUT_OFF.to_owned())));
     }
     let starting: Vec<&ObservedContainer> = restarting.iter().map(|(container, _)| *container).collect();
     check_instances(&starting, found)?;

@@ -11,11 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use trice_model::container::ObservedContainer;
 use trice_model::id::Ids;
 use trice_model::mount::MountSource;
 use trice_model::name::{Key, ServiceName};
 use trice_model::network::InstanceName;
-use trice_model::port::Port;
+use trice_model::port::{Port, PublishedPort};
 use trice_model::project::Project;
 use trice_model::service::{Condition, NetworkMode, Service};
 use trice_model::time::Timestamp;
@@ -24,6 +25,7 @@ use crate::address::{self, Addresses, Held};
 use crate::bystander::{self, Bystanders};
 use crate::converge::{Convergence, Taken};
 use crate::fetch;
+use crate::follow;
 use crate::found::{self, Found};
 use crate::instance;
 use crate::intent::UpOptions;
@@ -33,7 +35,7 @@ use crate::network::{self, NetworkError, Networks};
 use crate::order::{self, OrderError};
 use crate::place::{self, Place, Places};
 use crate::plan::Plan;
-use crate::port::{self, Berth, Lead, PortError, Published};
+use crate::port::{self, Berth, Lead, Occupied, PortError, Published};
 use crate::realm::Realm;
 use crate::volume::{self, VolumeError, Volumes};
 use crate::weave;
@@ -51,7 +53,8 @@ pub(crate) fn plan(
     ids: &mut Ids,
 ) -> Result<Plan, Vec<PlanError>> {
     let services = order::selection(project, &options.services, options.no_deps)?;
-    let places = place::replicas(project, &services, options, found)?;
+    let mut places = place::replicas(project, &services, options, found)?;
+    places.add_cut_off(project, found, asked_at);
     plan_places(&Wish { project, options, found, realm, asked_at }, &services, places, ids)
 }
 
@@ -107,7 +110,8 @@ fn objects(
 ) -> Result<(Networks, Volumes), Vec<PlanError>> {
     let mut mistakes = Mistakes::default();
     places.name_conflicts(wish.found).into_iter().for_each(|error| mistakes.add(error));
-    let selected = || services.iter().filter_map(|name| wish.project.services.get(name));
+    let named = || services.iter().filter_map(|name| wish.project.services.get(name));
+    let selected = || named().chain(places.places.iter().map(|place| place.service));
     let network_keys: BTreeSet<Key> =
         selected().flat_map(|service| service.networks.keys().cloned()).collect();
     let volume_keys: BTreeSet<Key> =
@@ -159,8 +163,7 @@ fn allocate(
     let addresses = mistakes.sift(allocate_addresses(wish, places, networks, bystanders));
     let mut notes = BTreeSet::new();
     let berths = berths(wish, places, networks, &mut notes);
-    let leads = leads(wish, places);
-    let published = mistakes.sift(port::allocate(leads, &wish.found.host.busy_ports, &berths));
+    let published = mistakes.sift(port::allocate(occupied(wish, places), &berths));
     mistakes.done()?;
     Ok((addresses.unwrap_or_default(), published.unwrap_or_default(), notes.into_iter().collect()))
 }
@@ -232,15 +235,27 @@ fn berths<'a>(
     berths
 }
 
-/// Returns the ports that lead to containers which this plan leaves alone.
-fn leads<'a>(wish: &Wish<'a>, places: &Places<'_>) -> Vec<Lead<'a>> {
+/// Returns the ports of the host that belong to others, and to containers that this plan leaves alone.
+fn occupied<'a>(wish: &Wish<'a>, places: &Places<'_>) -> Occupied<'a> {
+    // What is at rest and not made again is started with the ports that it has.
+    let kept = places.places.iter().filter_map(Place::kept);
+    let cut_off = follow::cut_off(&wish.project.name, wish.found, wish.asked_at);
+    let kept: BTreeSet<_> = kept.chain(cut_off).map(|container| &container.spec.id).collect();
     let ours: BTreeSet<_> = places.going().map(|container| &container.spec.id).collect();
     let others = wish.found.containers.values().filter(|container| !ours.contains(&container.spec.id));
-    others
-        .filter(|container| !found::is_at_rest(container))
-        .flat_map(|container| container.spec.published.iter().map(move |port| (&container.spec, *port)))
-        .map(|(spec, port)| Lead { holder: spec.name.clone(), owner: (&spec.project, &spec.service), port })
-        .collect()
+    let (resting, active): (Vec<_>, Vec<_>) = others
+        .flat_map(|container| container.spec.published.iter().map(move |port| (container, *port)))
+        .partition(|(container, _)| found::is_at_rest(container) && !kept.contains(&container.spec.id));
+    let lead = |(container, port): (&'a ObservedContainer, PublishedPort)| Lead {
+        holder: container.spec.name.clone(),
+        owner: (&container.spec.project, &container.spec.service),
+        port,
+    };
+    Occupied {
+        leads: active.into_iter().map(lead).collect(),
+        busy: &wish.found.host.busy_ports,
+        resting: resting.into_iter().map(|(_, port)| (port.target.protocol, port.host_port)).collect(),
+    }
 }
 
 /// Makes instances and containers for all places, and notes what the user should know.

@@ -177,8 +177,8 @@ struct Weaver {
     emptied: BTreeMap<InstanceName, BTreeMap<ContainerId, StepId>>,
     /// The ports of the host that the containers in an instance had.
     ports: BTreeMap<InstanceName, BTreeSet<(Protocol, u16)>>,
-    /// Stops and disconnects that give a port of the host back.
-    ports_freed: BTreeMap<(Protocol, u16), Vec<StepId>>,
+    /// By port of the host and the instance that had it, the last step that gives it back.
+    ports_freed: BTreeMap<(Protocol, u16), BTreeMap<InstanceName, StepId>>,
     /// Removals of containers that had a volume.
     volumes_freed: BTreeMap<VolumeName, Vec<StepId>>,
     disconnects: BTreeMap<InstanceName, StepId>,
@@ -221,9 +221,6 @@ impl Weaver {
                 dependents.entry(needed.clone()).or_default().push(step);
             }
             self.stops.insert(container.spec.id.clone(), step);
-            for port in ports_of(&container.spec.published) {
-                self.ports_freed.entry(port).or_default().push(step);
-            }
             self.note_emptied(container, step);
         }
     }
@@ -243,8 +240,10 @@ impl Weaver {
 
     fn note_emptied(&mut self, container: &ObservedContainer, step: StepId) {
         if let Some(instance) = found::instance_name(container) {
-            let ports = self.ports.entry(instance.clone()).or_default();
-            ports.extend(ports_of(&container.spec.published));
+            for port in ports_of(&container.spec.published) {
+                self.ports.entry(instance.clone()).or_default().insert(port);
+                self.ports_freed.entry(port).or_default().insert(instance.clone(), step);
+            }
             self.emptied.entry(instance.clone()).or_default().insert(container.spec.id.clone(), step);
         }
     }
@@ -259,7 +258,7 @@ impl Weaver {
                 self.addresses_freed.insert((endpoint.network.clone(), endpoint.address.addr()), step);
             }
             for port in self.ports.get(&instance.name).into_iter().flatten() {
-                self.ports_freed.entry(*port).or_default().push(step);
+                self.ports_freed.entry(*port).or_default().insert(instance.name.clone(), step);
             }
             self.disconnects.insert(instance.name.clone(), step);
         }
@@ -346,7 +345,7 @@ impl Weaver {
             let mut after: Vec<StepId> = emptied.copied().collect();
             after.extend(self.disconnects.get(instance));
             for port in ports_of(&start.published) {
-                after.extend(at(&self.ports_freed, &port));
+                after.extend(self.ports_freed.get(&port).into_iter().flat_map(BTreeMap::values));
             }
             let action = Action::PublishPorts { instance: instance.clone(), ports: start.published.clone() };
             let step = self.plan.add(action, "reserved before the start", after);

@@ -48,6 +48,13 @@ impl Machine {
         self.perform(&step.action, now);
     }
 
+    /// Does what a new engine does first: gives back ports that no container has.
+    pub(crate) fn take_over(&mut self) {
+        let inhabited: BTreeSet<&InstanceName> =
+            self.found.containers.values().filter_map(found::instance_name).collect();
+        self.reserved.values_mut().for_each(|holders| holders.retain(|one| inhabited.contains(one)));
+    }
+
     /// Loses what lives in the kernel alone.
     pub(crate) fn reboot(&mut self) {
         self.found.networks.values_mut().for_each(|network| network.present = false);
@@ -128,6 +135,9 @@ impl Machine {
             Action::RemoveContainer(target) => {
                 let observed = self.found.containers.remove(&target.id).unwrap();
                 assert!(!found::is_live(&observed), "{} is removed while it lives", target.name);
+                if let NetworkNamespace::Instance(name) = &observed.spec.network {
+                    self.give_ports_back(name);
+                }
             }
             Action::Await { containers, until, .. } => {
                 for container in containers {
@@ -214,6 +224,9 @@ impl Machine {
         };
         observed.started_at = Some(now);
         observed.asked_to_stop = false;
+        if let (true, NetworkNamespace::Instance(name)) = (ends, &spec.network) {
+            self.give_ports_back(name);
+        }
     }
 
     fn await_one(&self, id: &ContainerId, until: Until) {
@@ -238,15 +251,24 @@ impl Machine {
         self.reserved.values_mut().for_each(|holders| _ = holders.remove(instance));
     }
 
-    /// Returns the dependencies of a container that is about to start which are not as it wants them, of
-    /// those that `project` knows.
-    pub(crate) fn unmet(&self, id: &ContainerId, project: &Project) -> Vec<String> {
+    /// Returns the dependencies of a container that is about to start which are not as it wants them: of those
+    /// that `project` knows, and that run or that `plan` starts.
+    pub(crate) fn unmet(&self, id: &ContainerId, project: &Project, plan: &Plan) -> Vec<String> {
+        let is_started = |id: &ContainerId| {
+            plan.steps.iter().any(|step| match &step.action {
+                Action::StartContainer(target) => target.id == *id,
+                _other => false,
+            })
+        };
         let spec = &self.found.containers[id].spec;
         let mut unmet = Vec::new();
         for (needed, dependency) in
             spec.depends_on.iter().filter(|(needed, _)| project.services.contains_key(*needed))
         {
-            let theirs = self.found.containers.values().filter(|one| one.spec.service == *needed);
+            let all = self.found.containers.values();
+            let theirs = all.filter(|one| {
+                one.spec.service == *needed && (found::is_live(one) || is_started(&one.spec.id))
+            });
             for one in theirs.filter(|one| matches!(one.spec.role, Role::Replica(_))) {
                 let met = match (dependency.condition, one.state) {
                     (Condition::ServiceStarted, _) => one.started_at.is_some(),
