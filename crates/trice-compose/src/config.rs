@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use crate::config::json::Names;
 use crate::load::Model;
 use crate::tree::node::Node;
 
@@ -18,18 +19,18 @@ pub use crate::config::variables::{Variable, variables};
 
 /// Returns the model as a JSON value, its dollars as they are.
 pub fn value(model: &Model) -> Json {
-    json::model(model)
+    json::model(model, Names::Labels)
 }
 
 /// Returns the model as JSON text, indented by two blanks.
 pub fn json(model: &Model) -> String {
-    let text = serde_json::to_string_pretty(&json::model(model)).expect("keys are texts");
+    let text = serde_json::to_string_pretty(&value(model)).expect("keys are texts");
     escaped(model, text)
 }
 
 /// Returns the model as YAML text.
 pub fn yaml(model: &Model) -> String {
-    escaped(model, yaml::write(&json::model(model)))
+    escaped(model, yaml::write(&json::model(model, Names::Specified)))
 }
 
 fn escaped(model: &Model, text: String) -> String {
@@ -82,7 +83,7 @@ pub fn images(model: &Model) -> Vec<String> {
 /// Attributes that another container is not needed for are left out, as Docker Compose leaves them out: the build, the
 /// pull policy, the number of replicas, dependencies and profiles.
 pub fn hashes(model: &Model) -> Vec<(String, String)> {
-    let mut whole = json::model(model);
+    let mut whole = value(model);
     let Some(Json::Object(services)) = whole.get_mut("services").map(Json::take) else { return Vec::new() };
     let hash = |(name, mut service): (String, Json)| {
         if let Json::Object(fields) = &mut service {

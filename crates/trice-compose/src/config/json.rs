@@ -13,12 +13,21 @@ use crate::tree::mapping::Mapping;
 use crate::tree::node::{Node, Value};
 use crate::tree::scalar::format_float;
 
+/// What the attributes are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// As Docker Compose calls them in JSON, which does not load again in all cases.
+    Labels,
+    /// As the specification does.
+    Specified,
+}
+
 /// Returns the model as Docker Compose prints it.
-pub(crate) fn model(model: &Model) -> Json {
+pub(crate) fn model(model: &Model, names: Names) -> Json {
     if model.raw {
         return plain(&model.root);
     }
-    let mut whole = object(Some(&model.root), &ROOT);
+    let mut whole = object(Some(&model.root), &ROOT, names);
     whole.insert("name".to_owned(), Json::String(model.name.clone()));
     for (key, value) in model.root.as_map().into_iter().flat_map(Mapping::iter) {
         if key.starts_with("x-") {
@@ -29,31 +38,32 @@ pub(crate) fn model(model: &Model) -> Json {
 }
 
 /// Returns the attributes of `node` that are shown; those that are shown always if there is no node.
-fn object(node: Option<&Node>, object: &'static Object) -> Map<String, Json> {
+fn object(node: Option<&Node>, object: &'static Object, names: Names) -> Map<String, Json> {
     let mut fields = Map::new();
     for attribute in object.attributes {
         let value = node.and_then(|node| node.get(attribute.name)).filter(|value| !value.is_null());
-        if let Some(shown) = field(value, attribute) {
-            fields.insert(attribute.label.to_owned(), shown);
+        let name = if names == Names::Labels { attribute.label } else { attribute.name };
+        if let Some(shown) = field(value, attribute, names) {
+            fields.insert(name.to_owned(), shown);
         }
     }
     fields
 }
 
-fn field(node: Option<&Node>, attribute: &'static Attribute) -> Option<Json> {
+fn field(node: Option<&Node>, attribute: &'static Attribute, names: Names) -> Option<Json> {
     match (attribute.output, node) {
         (Output::Never, _) | (Output::Telling | Output::Said, None) => None,
         (Output::Telling, Some(node)) if matches!(node.value, Value::Int(0)) => None,
-        (Output::Always, None) => Some(nothing(attribute.shape)),
-        (Output::Always | Output::Said, Some(node)) => Some(value(node, attribute.shape)),
-        (Output::Telling, Some(node)) => Some(value(node, attribute.shape)).filter(is_telling),
+        (Output::Always, None) => Some(nothing(attribute.shape, names)),
+        (Output::Always | Output::Said, Some(node)) => Some(value(node, attribute.shape, names)),
+        (Output::Telling, Some(node)) => Some(value(node, attribute.shape, names)).filter(is_telling),
     }
 }
 
 /// Returns what is shown for an attribute that is shown always and was not said.
-fn nothing(shape: &'static Shape) -> Json {
+fn nothing(shape: &'static Shape, names: Names) -> Json {
     match shape {
-        Shape::Object(fields) => Json::Object(object(None, fields)),
+        Shape::Object(fields) => Json::Object(object(None, fields, names)),
         Shape::Keyed { .. } => Json::Object(Map::new()),
         Shape::Flag => Json::Bool(false),
         Shape::Integer { .. } | Shape::Number => Json::from(0),
@@ -63,23 +73,23 @@ fn nothing(shape: &'static Shape) -> Json {
     }
 }
 
-fn value(node: &Node, shape: &'static Shape) -> Json {
+fn value(node: &Node, shape: &'static Shape, names: Names) -> Json {
     match (shape, &node.value) {
-        (_, Value::Null) if is_resource(shape) => Json::Object(resource(shape)),
+        (_, Value::Null) if is_resource(shape) => Json::Object(resource(shape, names)),
         (_, Value::Null | Value::Bad) => Json::Null,
-        (Shape::Object(fields), Value::Map(_)) => Json::Object(object(Some(node), fields)),
+        (Shape::Object(fields), Value::Map(_)) => Json::Object(object(Some(node), fields, names)),
         (Shape::Keyed { of, .. }, Value::Map(map)) => {
             // Networks and volumes of the top level are there even if nothing is said of them.
-            Json::Object(map.iter().map(|(key, item)| (key.to_owned(), value(item, of))).collect())
+            Json::Object(map.iter().map(|(key, item)| (key.to_owned(), value(item, of, names))).collect())
         }
         (Shape::List(of) | Shape::Set(of), Value::List(items)) => {
-            Json::Array(items.iter().map(|item| value(item, of)).collect())
+            Json::Array(items.iter().map(|item| value(item, of, names)).collect())
         }
         (Shape::Short(Short::EnvFile, _), Value::List(items)) => {
             Json::Array(items.iter().map(env_file).collect())
         }
         (Shape::Short(Short::Ssh, _), Value::Map(map)) => Json::Array(ssh(map)),
-        (Shape::Short(_, long) | Shape::Nullable(long), _) => value(node, long),
+        (Shape::Short(_, long) | Shape::Nullable(long), _) => value(node, long, names),
         (Shape::Bytes, Value::Int(bytes)) => Json::String(bytes.to_string()),
         (Shape::Duration, Value::Int(nanos)) => {
             let nanos = u64::try_from(*nanos).unwrap_or_default();
@@ -106,9 +116,9 @@ fn is_resource(shape: &'static Shape) -> bool {
     })
 }
 
-fn resource(shape: &'static Shape) -> Map<String, Json> {
+fn resource(shape: &'static Shape, names: Names) -> Map<String, Json> {
     match shape {
-        Shape::Nullable(Shape::Object(fields)) => object(None, fields),
+        Shape::Nullable(Shape::Object(fields)) => object(None, fields, names),
         _ => Map::new(),
     }
 }
