@@ -39,10 +39,10 @@ pub enum Action {
     ConnectInstance(InstanceSpec),
     /// The namespace and what the instance has of the host are gone.
     DisconnectInstance(InstanceName),
-    /// These ports of the host are reserved for the instance and no others. They are given back when its container
-    /// is stopped, has ended for good or is removed, and when the instance is disconnected. Replicas of a service
-    /// share a port: the last one gives it back. An engine that takes over from a dead one gives back what no
-    /// container has.
+    /// These ports of the host are reserved for the instance and no others. They are given back when its
+    /// container is stopped, has ended for good or is removed, and when the instance is disconnected.
+    /// Replicas of a service share a port: the last one gives it back. An engine that takes over from a dead
+    /// one gives back what no container has.
     PublishPorts {
         /// The instance.
         instance: InstanceName,

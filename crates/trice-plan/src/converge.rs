@@ -16,6 +16,7 @@ use trice_model::volume::VolumeSpec;
 use crate::action::Until;
 use crate::address::Addresses;
 use crate::bystander::Bystanders;
+use crate::changes::{Changes, Creation, Crew, Member, Start};
 use crate::follow::{self, Renewed};
 use crate::found;
 use crate::instance;
@@ -26,7 +27,6 @@ use crate::network::{self, Networks};
 use crate::place::{Leaving, Place};
 use crate::recreate::{self, Fate};
 use crate::up::Wish;
-use crate::weave::{Changes, Creation, Crew, Member, Start};
 
 /// What starts are for.
 pub(crate) const WANTED: &str = "wanted running";
@@ -123,56 +123,76 @@ impl<'a> Convergence<'a> {
     }
 
     /// Lets running containers follow: those with a place by their fates; the others are returned, and with
-    /// them those that live on a network that moves.
+    /// them those that live on a network that moves and those that were cut off.
     fn restarts(
         &self,
         moved: &BTreeMap<NetworkName, &NetworkSpec>,
         fates: &mut [Fate],
     ) -> Vec<(&'a ObservedContainer, String)> {
-        let moving: BTreeMap<&InstanceName, String> = self
-            .bystanders
-            .moving
-            .iter()
-            .map(|one| (&one.spec.name, network_cause(&one.spec, moved).unwrap_or_default()))
-            .collect();
-        let live = self.wish.found.containers.values().filter(|one| found::is_live(one));
-        let mut restarts: Vec<(&'a ObservedContainer, String)> =
-            live.filter_map(|one| Some((one, moving.get(found::instance_name(one)?)?.clone()))).collect();
-        let going = self.taken.iter().filter_map(|taken| taken.place.old);
-        let going: BTreeSet<&ContainerId> = going
-            .chain(self.leaving.iter().map(|leaving| leaving.container))
-            .map(|one| &one.spec.id)
-            .collect();
-        let wish = self.wish;
-        let cut_off = follow::cut_off(&wish.project.name, wish.found, wish.asked_at)
-            .filter(|one| !going.contains(&one.spec.id) && wish.found.instance_of(one).is_some());
-        restarts.extend(cut_off.map(|one| (one, follow::CUT_OFF.to_owned())));
+        let mut restarts = self.moved_along(moved);
+        restarts.extend(self.cut_off());
         if self.wish.options.no_deps || self.wish.options.no_start {
             return restarts;
         }
-        let mut renewed = Renewed::new();
-        renewed.extend(restarts.iter().map(|(one, _)| (one.spec.service.clone(), "restarted")));
-        renewed.extend(self.taken.iter().zip(&*fates).filter_map(|(taken, fate)| renewal(taken, fate)));
+        let renewed = self.renewed(&restarts, fates);
         let leaving = self.leaving.iter().map(|leaving| &leaving.container.spec.id);
-        let on_their_way: BTreeSet<&ContainerId> =
+        let moving: BTreeSet<&ContainerId> =
             leaving.chain(restarts.iter().map(|(one, _)| &one.spec.id)).collect();
-        let places: BTreeMap<&ContainerId, usize> = self
-            .taken
-            .iter()
-            .enumerate()
-            .filter_map(|(index, taken)| taken.place.old.map(|old| (&old.spec.id, index)))
-            .collect();
-        for (follower, cause) in
-            follow::followers(&self.wish.project.name, self.wish.found, renewed, &on_their_way)
+        for (follower, cause) in follow::followers(&self.wish.project.name, self.wish.found, renewed, &moving)
         {
-            match places.get(&follower.spec.id) {
+            let is_it =
+                |taken: &Taken<'_>| taken.place.old.is_some_and(|old| old.spec.id == follower.spec.id);
+            match self.taken.iter().position(is_it) {
                 None => restarts.push((follower, cause)),
-                Some(place) if fates[*place] == Fate::Keep => fates[*place] = Fate::Restart(cause),
+                Some(place) if fates[place] == Fate::Keep => fates[place] = Fate::Restart(cause),
                 // It is made or started again for a reason of its own.
                 Some(_) => {}
             }
         }
         restarts
+    }
+
+    /// Returns the living containers of bystanders that move.
+    fn moved_along(
+        &self,
+        moved: &BTreeMap<NetworkName, &NetworkSpec>,
+    ) -> Vec<(&'a ObservedContainer, String)> {
+        let moving: BTreeMap<&InstanceName, &InstanceSpec> =
+            self.bystanders.moving.iter().map(|one| (&one.spec.name, &one.spec)).collect();
+        let live = self.wish.found.containers.values().filter(|one| found::is_live(one));
+        live.filter_map(|one| {
+            let instance = moving.get(found::instance_name(one)?)?;
+            Some((one, network_cause(instance, moved)?))
+        })
+        .collect()
+    }
+
+    /// Returns the containers without a place that were stopped for this intent and not started again.
+    fn cut_off(&self) -> impl Iterator<Item = (&'a ObservedContainer, String)> {
+        let olds = self.taken.iter().filter_map(|taken| taken.place.old);
+        let known: BTreeSet<&ContainerId> = olds
+            .chain(self.leaving.iter().map(|leaving| leaving.container))
+            .map(|one| &one.spec.id)
+            .collect();
+        let wish = self.wish;
+        follow::cut_off(&wish.project.name, wish.found, wish.asked_at)
+            .filter(move |one| !known.contains(&one.spec.id) && wish.found.instance_of(one).is_some())
+            .map(|one| (one, follow::CUT_OFF.to_owned()))
+    }
+
+    /// Returns the services whose containers are made or started again.
+    fn renewed(&self, restarts: &[(&ObservedContainer, String)], fates: &[Fate]) -> Renewed {
+        let mut renewed: Renewed =
+            restarts.iter().map(|(one, _)| (one.spec.service.clone(), "restarted")).collect();
+        for (taken, fate) in self.taken.iter().zip(fates) {
+            let how = match fate {
+                Fate::Recreate(_) => "recreated",
+                Fate::Restart(_) => "restarted",
+                Fate::Keep | Fate::Start(_) | Fate::Create(_) => continue,
+            };
+            renewed.insert(taken.place.service_name.clone(), how);
+        }
+        renewed
     }
 
     fn move_networks(&self, changes: &mut Changes<'a>) {
@@ -253,14 +273,14 @@ impl<'a> Convergence<'a> {
     /// Returns the variables that tell of linked services, for each place whose container is made.
     fn link_variables(&self, fates: &[Fate]) -> Vec<BTreeMap<String, String>> {
         let places = self.taken.iter().map(|taken| (&taken.container, taken.instance.as_ref()));
-        let mut world = links::World::of(places);
-        world.add_found(&self.wish.project.name, self.wish.found);
+        let mut peers = links::Peers::of(places);
+        peers.add_found(&self.wish.project.name, self.wish.found);
         self.taken
             .iter()
             .zip(fates)
             .map(|(taken, fate)| match fate {
                 Fate::Create(_) | Fate::Recreate(_) => {
-                    world.variables(&taken.container, taken.instance.as_ref())
+                    peers.variables(&taken.container, taken.instance.as_ref())
                 }
                 Fate::Keep | Fate::Start(_) | Fate::Restart(_) => BTreeMap::new(),
             })
@@ -279,15 +299,6 @@ fn one_shots(project: &Project) -> BTreeSet<&ServiceName> {
     let needs = project.services.values().flat_map(|service| &service.depends_on);
     let completed = |condition| condition == Condition::ServiceCompletedSuccessfully;
     needs.filter(|(_, dependency)| completed(dependency.condition)).map(|(service, _)| service).collect()
-}
-
-fn renewal(taken: &Taken<'_>, fate: &Fate) -> Option<(ServiceName, &'static str)> {
-    let how = match fate {
-        Fate::Recreate(_) => "recreated",
-        Fate::Restart(_) => "restarted",
-        Fate::Keep | Fate::Start(_) | Fate::Create(_) => return None,
-    };
-    Some((taken.place.service_name.clone(), how))
 }
 
 fn network_cause(instance: &InstanceSpec, moved: &BTreeMap<NetworkName, &NetworkSpec>) -> Option<String> {

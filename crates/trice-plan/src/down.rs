@@ -12,6 +12,7 @@ use trice_model::mount::MountSpecSource;
 use trice_model::name::{ContainerName, NetworkName, ProjectName, ServiceName, VolumeName};
 use trice_model::volume::VolumeSpec;
 
+use crate::changes::Changes;
 use crate::converge;
 use crate::found::{self, Found};
 use crate::intent::DownOptions;
@@ -20,7 +21,7 @@ use crate::lower::mounts;
 use crate::order::{self, Edges};
 use crate::place;
 use crate::plan::Plan;
-use crate::weave::{self, Changes};
+use crate::weave;
 
 const DOWN: &str = "the project goes down";
 

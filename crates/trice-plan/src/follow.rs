@@ -44,8 +44,8 @@ pub(crate) fn followers<'a>(
     }
 }
 
-/// Returns the replicas of `project` that were stopped since `asked_at` and not started again: an engine that died in
-/// between meant to.
+/// Returns the replicas of `project` that were stopped since `asked_at` and not started again: an engine that
+/// died in between meant to.
 pub(crate) fn cut_off<'a>(
     project: &'a ProjectName,
     found: &'a Found,

@@ -7,7 +7,7 @@
 //!           ── lower ── diff ── recreate, follow     what a container is, and what becomes of it
 //!           ── converge                              what must change
 //!   down, start                                      the same from records alone
-//!   order, weave ── action                           what comes before what: the answer
+//!   changes ── order, weave ── action                what comes before what: the answer
 //!
 //! restart, health                                    what follows an exit, what follows a probe
 //! names, firewall, links                             what others are told, recomputed when anything changes
@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod bystander;
+mod changes;
 mod converge;
 mod diff;
 mod digest;

@@ -29,27 +29,27 @@ type Variables = BTreeMap<String, String>;
 
 /// Returns the variables for a new process of `container`, from what is found.
 pub fn variables(found: &Found, container: &ObservedContainer) -> BTreeMap<String, String> {
-    let mut world = World::default();
-    world.add_found(&container.spec.project, found);
-    world.variables(&container.spec, found.instance_of(container).map(|own| &own.spec))
+    let mut peers = Peers::default();
+    peers.add_found(&container.spec.project, found);
+    peers.variables(&container.spec, found.instance_of(container).map(|own| &own.spec))
 }
 
 /// The replicas of each service, with their instances, by number.
 #[derive(Debug, Default)]
-pub(crate) struct World<'a> {
+pub(crate) struct Peers<'a> {
     services: BTreeMap<&'a ServiceName, Replicas<'a>>,
 }
 
 type Replicas<'a> = BTreeMap<u32, (&'a ContainerSpec, Option<&'a InstanceSpec>)>;
 
-impl<'a> World<'a> {
+impl<'a> Peers<'a> {
     /// Begins with containers that will be.
     pub(crate) fn of(
         containers: impl Iterator<Item = (&'a ContainerSpec, Option<&'a InstanceSpec>)>,
     ) -> Self {
-        let mut world = Self::default();
-        containers.for_each(|(container, own)| world.add(container, own));
-        world
+        let mut peers = Self::default();
+        containers.for_each(|(container, own)| peers.add(container, own));
+        peers
     }
 
     /// Adds those that are there, of services of which nothing is known yet.

@@ -223,7 +223,8 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Adds the containers of other services that an engine stopped for this intent and did not come to start again.
+    /// Adds the containers of other services that an engine stopped for this intent and did not come to start
+    /// again.
     pub(crate) fn add_cut_off(&mut self, project: &'a Project, found: &'a Found, asked_at: Timestamp) {
         let olds = self.places.iter().filter_map(|place| place.old);
         let known: BTreeSet<&ContainerId> = olds

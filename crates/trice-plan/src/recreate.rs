@@ -48,7 +48,7 @@ pub(crate) fn fate(
     let cause = diff::difference(&old.spec, wanted).or(force);
     match (cause, moved) {
         (Some(cause), _) => Fate::Recreate(cause),
-        (None, Some(moved)) if found::is_running(old) => Fate::Restart(moved.to_owned()),
+        (None, Some(moved)) if found::is_live(old) => Fate::Restart(moved.to_owned()),
         (None, _) if wants_start(old, asked_at) => Fate::Start("wanted running".to_owned()),
         (None, _) => Fate::Keep,
     }

@@ -39,8 +39,9 @@ pub(crate) fn plan(
     ids: &mut Ids,
 ) -> Result<Plan, Vec<PlanError>> {
     let services = order::selection(project, &BTreeSet::from([options.service.clone()]), options.no_deps)?;
+    // A selection holds nothing but services of the project.
     let Some((service_name, service)) = project.services.get_key_value(&options.service) else {
-        return Ok(Plan { complete: true, ..Plan::default() }); // a selection holds nothing but services of the project
+        return Ok(Plan { complete: true, ..Plan::default() });
     };
     let service = overridden(service, options);
     let needed: Vec<ServiceName> = services.iter().filter(|name| *name != service_name).cloned().collect();

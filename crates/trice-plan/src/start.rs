@@ -16,6 +16,7 @@ use trice_model::time::Timestamp;
 
 use crate::action::Until;
 use crate::address::Addresses;
+use crate::changes::{Changes, Crew, Member, Start};
 use crate::converge::WANTED;
 use crate::down;
 use crate::follow::{self, Renewed};
@@ -28,7 +29,7 @@ use crate::plan::Plan;
 use crate::realm::Realm;
 use crate::recreate;
 use crate::restart;
-use crate::weave::{self, Changes, Crew, Member, Start};
+use crate::weave;
 
 /// Why nothing can be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -251,8 +251,8 @@ impl Machine {
         self.reserved.values_mut().for_each(|holders| _ = holders.remove(instance));
     }
 
-    /// Returns the dependencies of a container that is about to start which are not as it wants them: of those
-    /// that `project` knows, and that run or that `plan` starts.
+    /// Returns the dependencies of a container that is about to start which are not as it wants them: of
+    /// those that `project` knows, and that run or that `plan` starts.
     pub(crate) fn unmet(&self, id: &ContainerId, project: &Project, plan: &Plan) -> Vec<String> {
         let is_started = |id: &ContainerId| {
             plan.steps.iter().any(|step| match &step.action {
