@@ -8,7 +8,7 @@ pub(crate) mod resources;
 use std::collections::BTreeMap;
 
 use crate::report::Report;
-use crate::tree::mapping::Mapping;
+use crate::tree::mapping::{Entry, Mapping};
 use crate::tree::node::Node;
 use crate::tree::path::Path;
 use crate::tree::span::Span;
@@ -132,42 +132,35 @@ impl Whole<'_> {
 
     /// Checks the names of networks, services, volumes, secrets and the like.
     fn references(&self, service: &Node, path: &Path<'_>, report: &mut Report) {
-        let networks = service.get("networks").and_then(Node::as_map).filter(|map| !map.is_empty());
-        let mode = service.get("network_mode");
-        if let (Some(mode), Some(_), Some(networks)) = (mode, networks, service.get("networks")) {
+        let networks =
+            service.get("networks").filter(|node| node.as_map().is_some_and(|map| !map.is_empty()));
+        if let (Some(mode), Some(networks)) = (service.get("network_mode"), networks) {
             let mistake = Inconsistency::Exclude("network_mode", "networks");
             let finding = report.mistake(mode.span, path.key("network_mode"), mistake);
             finding.related(networks.span, "the networks");
         }
-        for (name, entry) in networks.into_iter().flat_map(Mapping::entries) {
-            let list = path.key("networks");
-            self.defined("networks", "network", name, entry.key, &list.key(name), report);
+        for (key, kind) in [("networks", "network"), ("models", "model")] {
+            let list = path.key(key);
+            for (name, entry) in entries(service, key) {
+                self.defined(key, kind, name, entry.key, &list.key(name), report);
+            }
         }
-        for (name, entry) in
-            service.get("models").and_then(Node::as_map).into_iter().flat_map(Mapping::entries)
-        {
-            let list = path.key("models");
-            self.defined("models", "model", name, entry.key, &list.key(name), report);
-        }
-        for (name, entry) in
-            service.get("depends_on").and_then(Node::as_map).into_iter().flat_map(Mapping::entries)
-        {
-            let list = path.key("depends_on");
+        let list = path.key("depends_on");
+        for (name, entry) in entries(service, "depends_on") {
             self.dependency(name, &entry.node, entry.key, &list.key(name), report);
         }
+        let list = path.key("volumes");
         for (index, mount) in service.list_at("volumes").iter().enumerate() {
             let source = mount.get("source").filter(|_| mount.text_at("type") == Some("volume"));
-            let Some((source, name)) = source.and_then(|node| Some((node, node.as_text()?))) else {
-                continue;
-            };
-            if !name.is_empty() {
-                let list = path.key("volumes");
+            if let Some((source, name)) = source.and_then(|node| Some((node, node.as_text()?)))
+                && !name.is_empty()
+            {
                 self.defined("volumes", "volume", name, source.span, &list.index(index), report);
             }
         }
         for (key, kind) in [("configs", "config"), ("secrets", "secret")] {
+            let list = path.key(key);
             for (index, item) in service.list_at(key).iter().enumerate() {
-                let list = path.key(key);
                 self.source(item, key, kind, &list.index(index), report);
             }
         }
@@ -232,6 +225,11 @@ impl Whole<'_> {
         let known = self.root.get(section).and_then(Node::as_map);
         crate::check::suggest::nearest(name, known.into_iter().flat_map(Mapping::keys))
     }
+}
+
+/// Returns the keys and values of the mapping under `key`, with the places of the keys.
+fn entries<'a>(service: &'a Node, key: &str) -> impl Iterator<Item = (&'a str, &'a Entry)> {
+    service.get(key).and_then(Node::as_map).into_iter().flat_map(Mapping::entries)
 }
 
 fn probe(service: &Node, path: &Path<'_>, report: &mut Report) {

@@ -153,7 +153,7 @@ impl<'b> Reader<'_, 'b> {
             return Err((self.offset + at, mistake));
         }
         let inherited = !rest[end..].starts_with(['=', ':']);
-        if key.is_empty() && inherited {
+        if rest.is_empty() {
             return Err((self.offset, EnvFileMistake::NoKey));
         }
         self.offset += (end + 1).min(rest.len());

@@ -184,9 +184,9 @@ services:
             ("/p/ok.env", ""),
         ];
         insta::assert_snapshot!(config(&request(), &files), @"
-        compose.yaml:1:39 services.s.env_file[0]: there is no file `/p/gone.env`
+        compose.yaml:1:39 services.s.env_file[0]: there is no file `gone.env`
         compose.yaml:1:58 services.s.env_file[2]: `odd` is not a format of env files [write `raw`, or nothing]
-        compose.yaml:1:102 services.s.label_file[0]: there is no file `/p/gone`
+        compose.yaml:1:102 services.s.label_file[0]: there is no file `gone`
         bad.env:2:3 : the quote is not closed
         ");
     }

@@ -328,9 +328,9 @@ services:
             ("/p/sub/x", ""),
         ];
         insta::assert_snapshot!(config(&request(), &files), @"
-        compose.yaml:3:5 include[1].path: there is no file `/p/gone.yaml`
+        compose.yaml:3:5 include[1].path: there is no file `gone.yaml`
         compose.yaml:4:5 include[2]: `oci://example.com/x` is not on this machine, and trice cannot fetch it yet
-        compose.yaml:5:5 include[3].path: `/p/sub` is a folder
+        compose.yaml:5:5 include[3].path: `sub` is a folder
         compose.yaml:6:5 include[4]: `path` is missing: say which file is included
         b.yaml:1:11 include[0]: files include each other in a circle: a.yaml -> b.yaml -> a.yaml
         ");

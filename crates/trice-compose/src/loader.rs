@@ -140,7 +140,7 @@ impl<'a> Loader<'a> {
         environment: &Arc<Environment>,
         cause: Cause<'_>,
     ) -> Result<(FileId, String), Unreadable> {
-        let name = || path.display().to_string();
+        let name = || self.sources.shown(path);
         let mistake = match self.files.kind(path) {
             None => FileMistake::Missing(name()),
             Some(FileKind::Folder) => FileMistake::Folder(name()),

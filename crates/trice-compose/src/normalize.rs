@@ -116,44 +116,46 @@ fn inherit_hook_images(service: &mut Mapping) {
     }
 }
 
+/// A dependency that nobody wrote down.
+struct Implied {
+    service: String,
+    span: Span,
+    restart: bool,
+}
+
 /// Adds the dependencies that follow from links, shared namespaces and mounts of other services.
 fn depend(service: &mut Mapping, span: Span) {
-    let mut implied: Vec<(String, Span, bool)> = Vec::new();
-    for link in service.get("links").and_then(Node::as_list).unwrap_or_default() {
-        let text = link.as_text().unwrap_or_default();
-        let name = text.split_once(':').map_or(text, |(name, _)| name);
-        implied.push((name.to_owned(), link.span, true));
-    }
-    for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
-        let Some(node) = service.get(key) else { continue };
-        if let Some(name) = node.as_text().and_then(|text| text.strip_prefix("service:")) {
-            implied.push((name.to_owned(), node.span, true));
-        }
-    }
-    for source in service.get("volumes_from").and_then(Node::as_list).unwrap_or_default() {
-        let text = source.as_text().unwrap_or_default();
-        if !text.starts_with("container:") {
-            let name = text.split_once(':').map_or(text, |(name, _)| name);
-            implied.push((name.to_owned(), source.span, false));
-        }
-    }
+    let implied = implied(service);
     if implied.is_empty() {
         return;
     }
     service.insert_missing("depends_on", span, || Node::map(Mapping::default(), span));
     let Some(depends_on) = service.get_mut("depends_on").and_then(Node::as_map_mut) else { return };
-    for (name, span, restart) in implied {
-        depends_on.insert_missing(&name, span, || {
-            Node::fields(
-                [
-                    ("condition", Value::Text("service_started".to_owned())),
-                    ("restart", Value::Bool(restart)),
-                    ("required", Value::Bool(true)),
-                ],
-                span,
-            )
+    for Implied { service, span, restart } in implied {
+        depends_on.insert_missing(&service, span, || {
+            let condition = Value::Text("service_started".to_owned());
+            let (restart, required) = (Value::Bool(restart), Value::Bool(true));
+            Node::fields([("condition", condition), ("restart", restart), ("required", required)], span)
         });
     }
+}
+
+fn implied(service: &Mapping) -> Vec<Implied> {
+    let texts = |key: &str| {
+        let items = service.get(key).and_then(Node::as_list).unwrap_or_default();
+        items.iter().filter_map(|item| Some((item.as_text()?, item.span)))
+    };
+    let before_colon = |text: &str| text.split_once(':').map_or(text, |(name, _)| name).to_owned();
+    let links =
+        texts("links").map(|(text, span)| Implied { service: before_colon(text), span, restart: true });
+    let namespaces = ["network_mode", "ipc", "pid", "uts", "cgroup"].into_iter().filter_map(|key| {
+        let node = service.get(key)?;
+        let name = node.as_text()?.strip_prefix("service:")?;
+        Some(Implied { service: name.to_owned(), span: node.span, restart: true })
+    });
+    let own = texts("volumes_from").filter(|(text, _)| !text.starts_with("container:"));
+    let mounts = own.map(|(text, span)| Implied { service: before_colon(text), span, restart: false });
+    links.chain(namespaces).chain(mounts).collect()
 }
 
 /// Gives a resource its name on the machine: its key if it is external, else behind the project's name.

@@ -30,15 +30,7 @@ struct Split {
 
 impl Check<'_> {
     pub(super) fn command(&mut self, node: &mut Node, path: &Path<'_>) {
-        let Value::Text(text) = &node.value else {
-            match node.value {
-                Value::List(_) => self.value(node, &Shape::List(&Shape::Text), path),
-                _ => {
-                    self.wrong(node, path, "a text or a list of texts");
-                }
-            }
-            return;
-        };
+        let Value::Text(text) = &node.value else { return self.arguments(node, path) };
         if self.raw {
             return;
         }
@@ -60,17 +52,20 @@ impl Check<'_> {
     }
 
     pub(super) fn probe(&mut self, node: &mut Node, path: &Path<'_>) {
-        match &mut node.value {
-            Value::Text(_) if self.raw => {}
-            Value::Text(text) => {
-                let text = std::mem::take(text);
-                let words = [Node::text("CMD-SHELL", node.span), Node::text(text, node.span)];
-                node.value = Value::List(Vec::from(words));
-            }
-            Value::List(_) => self.value(node, &Shape::List(&Shape::Text), path),
-            _ => {
-                self.wrong(node, path, "a text or a list of texts");
-            }
+        let Value::Text(text) = &mut node.value else { return self.arguments(node, path) };
+        if self.raw {
+            return;
+        }
+        let text = std::mem::take(text);
+        let words = [Node::text("CMD-SHELL", node.span), Node::text(text, node.span)];
+        node.value = Value::List(Vec::from(words));
+    }
+
+    fn arguments(&mut self, node: &mut Node, path: &Path<'_>) {
+        if node.as_list().is_some() {
+            self.value(node, &Shape::List(&Shape::Text), path);
+        } else {
+            self.wrong(node, path, "a text or a list of texts");
         }
     }
 }

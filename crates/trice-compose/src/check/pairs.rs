@@ -20,7 +20,7 @@ impl Check<'_> {
                 let items = std::mem::take(items);
                 node.value = Value::Map(Box::new(self.pairs_of_list(items, unset, path)));
             }
-            _ => {
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bad => {
                 self.wrong(node, path, "a mapping or a list of `KEY=value`");
             }
         }
@@ -85,26 +85,29 @@ impl Check<'_> {
             Value::Map(_) | Value::List(_) if self.raw => {}
             Value::List(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    let here = path.index(index);
-                    match &item.value {
-                        Value::Text(text) if text.contains(['=', ':']) => {}
-                        Value::Text(text) => {
-                            let mistake = CheckMistake::NotAHost(text.clone());
-                            self.refuse(item, &here, mistake);
-                        }
-                        Value::Bad => {}
-                        _ => {
-                            self.wrong(item, &here, "a text such as `host=address`");
-                        }
-                    }
+                    self.host(item, &path.index(index));
                 }
             }
             Value::Map(map) => {
                 let map = std::mem::take(map.as_mut());
                 node.value = Value::List(self.hosts_of_map(map, path));
             }
-            _ => {
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bad => {
                 self.wrong(node, path, "a mapping or a list of `host=address`");
+            }
+        }
+    }
+
+    fn host(&mut self, item: &mut Node, path: &Path<'_>) {
+        match item.as_text() {
+            Some(text) if text.contains(['=', ':']) => {}
+            Some(text) => {
+                let mistake = CheckMistake::NotAHost(text.to_owned());
+                self.refuse(item, path, mistake);
+            }
+            None if item.is_bad() => {}
+            None => {
+                self.wrong(item, path, "a text such as `host=address`");
             }
         }
     }
@@ -116,7 +119,12 @@ impl Check<'_> {
             let addresses = match entry.node.value {
                 Value::Text(_) => vec![entry.node],
                 Value::List(items) => items,
-                _ => {
+                Value::Null
+                | Value::Bool(_)
+                | Value::Int(_)
+                | Value::Float(_)
+                | Value::Map(_)
+                | Value::Bad => {
                     self.wrong(&mut entry.node, &here, "an address or a list of addresses");
                     continue;
                 }

@@ -77,71 +77,137 @@ enum Wrong {
     Value(ScalarMistake),
 }
 
-/// Returns `value` with the type of `shape`. If `raw`, a text stands for itself.
+/// Returns `value` with the type of `shape`. If `raw`, what is written stands for itself.
 fn typed(value: Value, shape: &Shape, raw: bool) -> Result<Value, Wrong> {
-    use Value::{Bool, Float, Int, Text};
-    let wrong = |mistake| Err(Wrong::Value(mistake));
-    match (shape, value) {
-        (
-            Shape::Flag
-            | Shape::Integer { .. }
-            | Shape::Number
-            | Shape::Bytes
-            | Shape::Duration
-            | Shape::Mode
-            | Shape::Scalar,
-            Text(text),
-        ) if raw => Ok(Text(text)),
-        (Shape::Scalar, value @ (Int(_) | Float(_) | Bool(_))) if raw => Ok(value),
-        (Shape::Text | Shape::Scalar, Text(text)) => Ok(Text(text)),
-        (Shape::Scalar, Int(number)) => Ok(Text(number.to_string())),
-        (Shape::Scalar, Float(number)) => Ok(Text(format_float(number))),
-        (Shape::Scalar, Bool(flag)) => Ok(Text(flag.to_string())),
-        (Shape::Boolean | Shape::Flag, Bool(flag)) => Ok(Bool(flag)),
-        (Shape::Flag, Text(text)) => match text.to_ascii_lowercase().as_str() {
-            "true" => Ok(Bool(true)),
-            "false" => Ok(Bool(false)),
-            _ if is_yaml_1_1_boolean(&text) => Ok(Bool(says_yes(&text))),
-            _ => wrong(ScalarMistake::NotABoolean(text)),
+    match shape {
+        Shape::Text => match value {
+            Value::Text(text) => Ok(Value::Text(text)),
+            other => Err(Wrong::Kind(other)),
         },
-        (Shape::Integer { min, max }, Int(number)) if (*min..=*max).contains(&number) => Ok(Int(number)),
-        (Shape::Integer { min, max }, Int(number)) => {
-            wrong(ScalarMistake::OutOfRange { number, min: *min, max: *max })
+        Shape::Boolean => match value {
+            Value::Bool(flag) => Ok(Value::Bool(flag)),
+            other => Err(Wrong::Kind(other)),
+        },
+        Shape::Flag => flag(value, raw),
+        Shape::Integer { min, max } => integer(value, *min, *max, raw),
+        Shape::Number => number(value, raw),
+        Shape::Scalar => scalar_text(value, raw),
+        Shape::Bytes => size(value, raw),
+        Shape::Duration => duration(value, raw),
+        Shape::Mode => mode(value, raw),
+        Shape::OneOf(allowed) => match value {
+            Value::Text(text) if allowed.contains(&text.as_str()) => Ok(Value::Text(text)),
+            Value::Text(text) => Err(Wrong::Value(ScalarMistake::NotOneOf { text, allowed })),
+            other => Err(Wrong::Kind(other)),
+        },
+        Shape::PullPolicy => match value {
+            Value::Text(text) if raw || is_pull_policy(&text) => Ok(Value::Text(text)),
+            Value::Text(text) => Err(Wrong::Value(ScalarMistake::NotAPullPolicy(text))),
+            other => Err(Wrong::Kind(other)),
+        },
+        Shape::Any
+        | Shape::Object(_)
+        | Shape::Keyed { .. }
+        | Shape::List(_)
+        | Shape::Set(_)
+        | Shape::Texts
+        | Shape::Scalars
+        | Shape::Pairs(_)
+        | Shape::Options
+        | Shape::Hosts
+        | Shape::Command
+        | Shape::Probe
+        | Shape::Short(..)
+        | Shape::Nullable(_) => Ok(value),
+    }
+}
+
+fn flag(value: Value, raw: bool) -> Result<Value, Wrong> {
+    match value {
+        Value::Bool(flag) => Ok(Value::Bool(flag)),
+        Value::Text(text) if raw => Ok(Value::Text(text)),
+        Value::Text(text) if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
+        Value::Text(text) if text.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
+        Value::Text(text) if is_yaml_1_1_boolean(&text) => Ok(Value::Bool(says_yes(&text))),
+        Value::Text(text) => Err(Wrong::Value(ScalarMistake::NotABoolean(text))),
+        other => Err(Wrong::Kind(other)),
+    }
+}
+
+fn integer(value: Value, min: i64, max: i64, raw: bool) -> Result<Value, Wrong> {
+    let number = match value {
+        Value::Text(text) if raw => return Ok(Value::Text(text)),
+        Value::Int(number) => Ok(number),
+        Value::Float(number) => {
+            whole(number).ok_or_else(|| ScalarMistake::NotAnInteger(format_float(number)))
         }
-        (Shape::Integer { .. }, Float(number)) => match whole(number) {
-            Some(number) => typed(Int(number), shape, raw),
-            None => wrong(ScalarMistake::NotAnInteger(format_float(number))),
+        Value::Text(text) => text.parse().map_err(|_| ScalarMistake::NotAnInteger(text)),
+        other => return Err(Wrong::Kind(other)),
+    };
+    match number {
+        Ok(number) if (min..=max).contains(&number) => Ok(Value::Int(number)),
+        Ok(number) => Err(Wrong::Value(ScalarMistake::OutOfRange { number, min, max })),
+        Err(mistake) => Err(Wrong::Value(mistake)),
+    }
+}
+
+fn number(value: Value, raw: bool) -> Result<Value, Wrong> {
+    match value {
+        Value::Int(number) => Ok(Value::Int(number)),
+        Value::Float(number) => Ok(Value::Float(number)),
+        Value::Text(text) if raw => Ok(Value::Text(text)),
+        Value::Text(text) => match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Value::Float(number)),
+            Ok(_) | Err(_) => Err(Wrong::Value(ScalarMistake::NotANumber(text))),
         },
-        (Shape::Integer { .. }, Text(text)) => match text.parse() {
-            Ok(number) => typed(Int(number), shape, raw),
-            Err(_) => wrong(ScalarMistake::NotAnInteger(text)),
+        other => Err(Wrong::Kind(other)),
+    }
+}
+
+fn scalar_text(value: Value, raw: bool) -> Result<Value, Wrong> {
+    match value {
+        Value::Text(text) => Ok(Value::Text(text)),
+        number @ (Value::Int(_) | Value::Float(_) | Value::Bool(_)) if raw => Ok(number),
+        Value::Int(number) => Ok(Value::Text(number.to_string())),
+        Value::Float(number) => Ok(Value::Text(format_float(number))),
+        Value::Bool(flag) => Ok(Value::Text(flag.to_string())),
+        other => Err(Wrong::Kind(other)),
+    }
+}
+
+fn size(value: Value, raw: bool) -> Result<Value, Wrong> {
+    match value {
+        Value::Int(number) => Ok(Value::Int(number)),
+        Value::Float(number) => match whole(number.trunc()) {
+            Some(number) => Ok(Value::Int(number)),
+            None => Err(Wrong::Value(ScalarMistake::NotANumber(format_float(number)))),
         },
-        (Shape::Number, Int(number)) => Ok(Int(number)),
-        (Shape::Number, Float(number)) => Ok(Float(number)),
-        (Shape::Number, Text(text)) => match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(Float(number)),
-            _ => wrong(ScalarMistake::NotANumber(text)),
+        Value::Text(text) if raw => Ok(Value::Text(text)),
+        Value::Text(text) => bytes(&text).map(Value::Int).map_err(Wrong::Value),
+        other => Err(Wrong::Kind(other)),
+    }
+}
+
+fn duration(value: Value, raw: bool) -> Result<Value, Wrong> {
+    match value {
+        Value::Text(text) if raw => Ok(Value::Text(text)),
+        Value::Text(text) => match parse_duration(&text) {
+            Ok(duration) => Ok(Value::Int(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))),
+            Err(error) => Err(Wrong::Value(error.into())),
         },
-        (Shape::Bytes, Int(number)) => Ok(Int(number)),
-        (Shape::Bytes, Float(number)) => match whole(number.trunc()) {
-            Some(number) => Ok(Int(number)),
-            None => wrong(ScalarMistake::NotANumber(format_float(number))),
+        other => Err(Wrong::Kind(other)),
+    }
+}
+
+fn mode(value: Value, raw: bool) -> Result<Value, Wrong> {
+    match value {
+        Value::Int(mode) => Ok(Value::Int(mode)),
+        Value::Text(text) if raw => Ok(Value::Text(text)),
+        Value::Text(text) => match i64::from_str_radix(&text, 8) {
+            Ok(mode) => Ok(Value::Int(mode)),
+            Err(_) => Err(Wrong::Value(ScalarMistake::NotAMode(text))),
         },
-        (Shape::Bytes, Text(text)) => bytes(&text).map(Int).map_err(Wrong::Value),
-        (Shape::Duration, Text(text)) => match parse_duration(&text) {
-            Ok(duration) => Ok(Int(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))),
-            Err(error) => wrong(error.into()),
-        },
-        (Shape::Mode, Int(number)) => Ok(Int(number)),
-        (Shape::Mode, Text(text)) => match i64::from_str_radix(&text, 8) {
-            Ok(mode) => Ok(Int(mode)),
-            Err(_) => wrong(ScalarMistake::NotAMode(text)),
-        },
-        (Shape::OneOf(allowed), Text(text)) if allowed.contains(&text.as_str()) => Ok(Text(text)),
-        (Shape::OneOf(allowed), Text(text)) => wrong(ScalarMistake::NotOneOf { text, allowed }),
-        (Shape::PullPolicy, Text(text)) if raw || is_pull_policy(&text) => Ok(Text(text)),
-        (Shape::PullPolicy, Text(text)) => wrong(ScalarMistake::NotAPullPolicy(text)),
-        (_, value) => Err(Wrong::Kind(value)),
+        other => Err(Wrong::Kind(other)),
     }
 }
 
@@ -181,7 +247,17 @@ fn wanted(shape: &Shape) -> &'static str {
         Shape::Duration => "a duration such as `30s`",
         Shape::Mode => "a file mode such as `0444`",
         Shape::Scalar => "a text or a number",
-        _ => "a text",
+        Shape::Text | Shape::OneOf(_) | Shape::PullPolicy => "a text",
+        Shape::List(_) | Shape::Set(_) | Shape::Texts | Shape::Scalars | Shape::Probe => "a list",
+        Shape::Any
+        | Shape::Object(_)
+        | Shape::Keyed { .. }
+        | Shape::Pairs(_)
+        | Shape::Options
+        | Shape::Hosts
+        | Shape::Command
+        | Shape::Short(..)
+        | Shape::Nullable(_) => "something else",
     }
 }
 

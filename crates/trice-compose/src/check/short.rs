@@ -3,8 +3,9 @@
 use crate::check::{Check, CheckMistake, mount, port};
 use crate::schema::shape::{INTEGER, Shape, Short};
 use crate::tree::mapping::Mapping;
-use crate::tree::node::{Node, Value};
+use crate::tree::node::{Node, Tag, Value};
 use crate::tree::path::Path;
+use crate::tree::span::Span;
 
 impl Check<'_> {
     /// Makes `node` long if it is short, then checks it against `long`.
@@ -61,16 +62,8 @@ impl Check<'_> {
                     self.value(&mut item, &Shape::Text, &path.index(index));
                     continue;
                 };
-                let value = match form {
-                    Short::DependsOn => Node::fields(
-                        [
-                            ("condition", Value::Text("service_started".to_owned())),
-                            ("required", Value::Bool(true)),
-                        ],
-                        span,
-                    ),
-                    _ => Node::new(Value::Null, span),
-                };
+                let value =
+                    if form == Short::DependsOn { started(span) } else { Node::new(Value::Null, span) };
                 map.insert(name, span, value);
             }
             node.value = Value::Map(Box::new(map));
@@ -215,6 +208,12 @@ impl Check<'_> {
     }
 }
 
+/// Returns what a dependency means of which the name alone is given.
+fn started(span: Span) -> Node {
+    let condition = Value::Text("service_started".to_owned());
+    Node::fields([("condition", condition), ("required", Value::Bool(true))], span)
+}
+
 /// Makes a text the value under `key` of a mapping.
 fn wrap(node: &mut Node, key: &str) {
     if node.as_text().is_some() {
@@ -230,7 +229,7 @@ fn env_file(node: &mut Node) {
     if node.as_text().is_some() {
         let (span, tag) = (node.span, node.tag);
         wrap(node, "path");
-        let item = Node { tag: crate::tree::node::Tag::None, ..node.clone() };
+        let item = Node { tag: Tag::None, ..node.clone() };
         *node = Node { tag, ..Node::new(Value::List(vec![item]), span) };
     }
     for item in node.as_list_mut().into_iter().flatten() {

@@ -65,62 +65,82 @@ fn nothing(shape: &'static Shape, names: Names) -> Json {
     match shape {
         Shape::Object(fields) => Json::Object(object(None, fields, names)),
         Shape::Keyed { .. } => Json::Object(Map::new()),
-        Shape::Flag => Json::Bool(false),
+        Shape::Boolean | Shape::Flag => Json::Bool(false),
         Shape::Integer { .. } | Shape::Number => Json::from(0),
         Shape::Text | Shape::OneOf(_) => Json::String(String::new()),
         Shape::Bytes => Json::String("0".to_owned()),
-        _ => Json::Null,
+        Shape::Any
+        | Shape::Scalar
+        | Shape::Duration
+        | Shape::Mode
+        | Shape::PullPolicy
+        | Shape::List(_)
+        | Shape::Set(_)
+        | Shape::Texts
+        | Shape::Scalars
+        | Shape::Pairs(_)
+        | Shape::Options
+        | Shape::Hosts
+        | Shape::Command
+        | Shape::Probe
+        | Shape::Short(..)
+        | Shape::Nullable(_) => Json::Null,
     }
 }
 
+/// Shows a value; one that does not have its shape, as it is.
 fn value(node: &Node, shape: &'static Shape, names: Names) -> Json {
-    match (shape, &node.value) {
-        (_, Value::Null) if is_resource(shape) => Json::Object(resource(shape, names)),
-        (_, Value::Null | Value::Bad) => Json::Null,
-        (Shape::Object(fields), Value::Map(_)) => Json::Object(object(Some(node), fields, names)),
-        (Shape::Keyed { of, .. }, Value::Map(map)) => {
-            // Networks and volumes of the top level are there even if nothing is said of them.
-            Json::Object(map.iter().map(|(key, item)| (key.to_owned(), value(item, of, names))).collect())
-        }
-        (Shape::List(of) | Shape::Set(of), Value::List(items)) => {
-            Json::Array(items.iter().map(|item| value(item, of, names)).collect())
-        }
-        (Shape::Short(Short::EnvFile, _), Value::List(items)) => {
-            Json::Array(items.iter().map(env_file).collect())
-        }
-        (Shape::Short(Short::Ssh, _), Value::Map(map)) => Json::Array(ssh(map)),
-        (Shape::Short(_, long) | Shape::Nullable(long), _) => value(node, long, names),
-        (Shape::Bytes, Value::Int(bytes)) => Json::String(bytes.to_string()),
-        (Shape::Duration, Value::Int(nanos)) => {
-            let nanos = u64::try_from(*nanos).unwrap_or_default();
-            Json::String(if nanos == 0 {
-                "0s".to_owned()
-            } else {
-                format_duration(Duration::from_nanos(nanos))
-            })
-        }
-        (Shape::Mode, Value::Int(mode)) => Json::String(format!("0{mode:o}")),
-        (Shape::Number, Value::Float(number)) => single(*number),
-        (Shape::Hosts, Value::List(items)) => hosts(items),
-        (Shape::Scalars, Value::Text(_)) => Json::Array(vec![plain(node)]),
-        _ => plain(node),
+    if node.is_null() {
+        return if is_resource(shape) { Json::Object(resource(shape, names)) } else { Json::Null };
     }
+    let shown = match shape {
+        Shape::Object(fields) => node.as_map().map(|_| Json::Object(object(Some(node), fields, names))),
+        Shape::Keyed { of, .. } => node.as_map().map(|map| {
+            Json::Object(map.iter().map(|(key, item)| (key.to_owned(), value(item, of, names))).collect())
+        }),
+        Shape::List(of) | Shape::Set(of) => {
+            node.as_list().map(|items| items.iter().map(|item| value(item, of, names)).collect())
+        }
+        Shape::Short(Short::EnvFile, _) => node.as_list().map(|items| items.iter().map(env_file).collect()),
+        Shape::Short(Short::Ssh, _) => node.as_map().map(|map| Json::Array(ssh(map))),
+        Shape::Short(_, long) | Shape::Nullable(long) => Some(value(node, long, names)),
+        Shape::Bytes => node.as_int().map(|bytes| Json::String(bytes.to_string())),
+        Shape::Duration => node.as_int().map(|nanos| Json::String(duration(nanos))),
+        Shape::Mode => node.as_int().map(|mode| Json::String(format!("0{mode:o}"))),
+        Shape::Number => node.as_number().map(single),
+        Shape::Hosts => node.as_list().map(hosts),
+        Shape::Scalars => node.as_text().map(|_| Json::Array(vec![plain(node)])),
+        Shape::Any
+        | Shape::Text
+        | Shape::Boolean
+        | Shape::Flag
+        | Shape::Integer { .. }
+        | Shape::Scalar
+        | Shape::OneOf(_)
+        | Shape::PullPolicy
+        | Shape::Texts
+        | Shape::Pairs(_)
+        | Shape::Options
+        | Shape::Command
+        | Shape::Probe => None,
+    };
+    shown.unwrap_or_else(|| plain(node))
+}
+
+fn duration(nanos: i64) -> String {
+    format_duration(Duration::from_nanos(u64::try_from(nanos).unwrap_or_default()))
 }
 
 /// Tells whether `shape` is that of a network or volume of the top level.
 fn is_resource(shape: &'static Shape) -> bool {
-    let sections = ["networks", "volumes"].into_iter().filter_map(|section| ROOT.find(section));
-    sections.into_iter().any(|section| match section.shape {
-        Shape::Keyed { of, .. } => std::ptr::eq(*of, shape),
-        _ => false,
+    ["networks", "volumes"].into_iter().filter_map(|section| ROOT.find(section)).any(|section| {
+        if let Shape::Keyed { of, .. } = section.shape { std::ptr::eq(*of, shape) } else { false }
     })
 }
 
+/// Shows a network or volume of which nothing is said: it is there nevertheless.
 fn resource(shape: &'static Shape, names: Names) -> Map<String, Json> {
-    match shape {
-        Shape::Nullable(Shape::Object(fields)) => object(None, fields, names),
-        _ => Map::new(),
-    }
+    if let Shape::Nullable(Shape::Object(fields)) = shape { object(None, fields, names) } else { Map::new() }
 }
 
 /// Shows an env file that was not read: its path alone if it must be there.

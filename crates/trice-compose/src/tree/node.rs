@@ -128,7 +128,9 @@ impl Node {
         match self.value {
             Value::Int(number) => Some(number as f64),
             Value::Float(number) => Some(number),
-            _ => None,
+            Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Map(_) | Value::Bad => {
+                None
+            }
         }
     }
 

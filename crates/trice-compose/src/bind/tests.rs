@@ -1,0 +1,362 @@
+//! What becomes of a model.
+
+use crate::testing::{project, told};
+
+#[test]
+fn a_whole_service_comes_out_with_its_types() {
+    let text = "
+name: shop
+services:
+  web:
+    image: oci:images/web:v1
+    command: serve --port 80
+    entrypoint: []
+    environment: { A: 1, B: }
+    hostname: web.example
+    user: www:www
+    working_dir: /srv
+    group_add: [5]
+    labels: [x=y]
+    depends_on: { db: { condition: service_healthy, restart: true } }
+    links: ['db:store']
+    networks: { front: { aliases: [w], ipv4_address: 10.1.0.5, priority: 3, gw_priority: 2 } }
+    mac_address: 02:42:0a:01:00:05
+    ports: ['127.0.0.1:8080:80', '53:53/udp', '9000-9001:90', '70']
+    expose: [81, '82-83/udp']
+    dns: 1.1.1.1
+    dns_search: [a.example]
+    extra_hosts: ['h:host-gateway', 'x=::1,1.2.3.4']
+    volumes: ['data:/data:ro', './src:/src', '/anon', { type: tmpfs, target: /t, tmpfs: { size: 1m, mode: 01777 } }]
+    tmpfs: ['/run:size=64k,mode=755,exec']
+    shm_size: 128m
+    read_only: true
+    init: true
+    healthcheck: { test: [CMD, ok], interval: 5s, retries: 2 }
+    restart: on-failure:3
+    stop_signal: SIGQUIT
+    stop_grace_period: 1m
+    cap_add: [NET_ADMIN]
+    cap_drop: [ALL]
+    security_opt: ['no-new-privileges:true', seccomp=unconfined]
+    sysctls: { net.core.somaxconn: 1024 }
+    ulimits: { nofile: 10, nproc: { soft: 1, hard: 2 } }
+    deploy: { replicas: 3, resources: { limits: { cpus: '0.5', memory: 64m, pids: 10 } } }
+    x-trice: { links_env: full }
+  db:
+    image: rootfs:/
+    network_mode: none
+networks:
+  front:
+    internal: true
+    driver_opts: { com.docker.network.driver.mtu: 1400, com.docker.network.bridge.enable_icc: 'false' }
+    ipam: { config: [{ subnet: 10.1.0.0/24, gateway: 10.1.0.1, ip_range: 10.1.0.128/25 }] }
+volumes:
+  data: { name: shop-data, labels: { keep: 'yes' } }
+x-trice: { links_env: off }
+";
+    insta::assert_snapshot!(project(text), @r#"
+        name: shop
+        services:
+          db:
+            attach: true
+            image: rootfs:/
+            links_env: "off"
+            network_mode: none
+            pull_policy: missing
+            replicas: 1
+            restart: "no"
+          web:
+            attach: true
+            cap_add:
+              only:
+                - NET_ADMIN
+            cap_drop: all
+            command:
+              - serve
+              - "--port"
+              - "80"
+            depends_on:
+              db:
+                condition: service_healthy
+                required: true
+                restart: true
+            dns:
+              - 1.1.1.1
+            dns_search:
+              - a.example
+            environment:
+              A: "1"
+            expose:
+              - number: 81
+                protocol: tcp
+              - number: 82
+                protocol: udp
+              - number: 83
+                protocol: udp
+            extra_hosts:
+              - - h
+                - host-gateway
+              - - x
+                - address: "::1"
+              - - x
+                - address: 1.2.3.4
+            group_add:
+              - "5"
+            healthcheck:
+              interval:
+                nanos: 0
+                secs: 5
+              retries: 2
+              test:
+                command:
+                  - ok
+            hostname: web.example
+            image: oci:/p/images/web:v1
+            init: true
+            labels:
+              x: "y"
+            links:
+              - alias: store
+                service: db
+            links_env: full
+            network_mode: own
+            networks:
+              front:
+                aliases:
+                  - w
+                gw_priority: 2
+                ipv4_address: 10.1.0.5
+                mac_address: "02:42:0a:01:00:05"
+                priority: 3
+            ports:
+              - host_ip: 127.0.0.1
+                published:
+                  fixed: 8080
+                target:
+                  number: 80
+                  protocol: tcp
+              - host_ip: null
+                published:
+                  fixed: 53
+                target:
+                  number: 53
+                  protocol: udp
+              - host_ip: null
+                published:
+                  one-of:
+                    first: 9000
+                    last: 9001
+                target:
+                  number: 90
+                  protocol: tcp
+              - host_ip: null
+                published: any
+                target:
+                  number: 70
+                  protocol: tcp
+            pull_policy: missing
+            read_only: true
+            replicas: 3
+            resources:
+              memory: 67108864
+              nano_cpus: 500000000
+              pids: 10
+            restart:
+              on-failure:
+                max_retries: 3
+            security:
+              no_new_privileges: true
+              seccomp_unconfined: true
+            shm_size: 134217728
+            stop_grace_period:
+              nanos: 0
+              secs: 60
+            stop_signal: SIGQUIT
+            sysctls:
+              net.core.somaxconn: "1024"
+            ulimits:
+              nofile:
+                hard: 10
+                soft: 10
+              nproc:
+                hard: 2
+                soft: 1
+            user: www:www
+            volumes:
+              - read_only: true
+                source:
+                  volume:
+                    key: data
+                    nocopy: false
+                    subpath: null
+                target: /data
+              - read_only: false
+                source:
+                  bind:
+                    create_host_path: true
+                    path: /p/src
+                    propagation: rprivate
+                    recursive: true
+                target: /src
+              - read_only: false
+                source:
+                  volume:
+                    key: null
+                    nocopy: false
+                    subpath: null
+                target: /anon
+              - read_only: false
+                source:
+                  tmpfs:
+                    exec: false
+                    gid: null
+                    mode: 1023
+                    size: 1048576
+                    uid: null
+                target: /t
+              - read_only: false
+                source:
+                  tmpfs:
+                    exec: true
+                    gid: null
+                    mode: 493
+                    size: 65536
+                    uid: null
+                target: /run
+            working_dir: /srv
+        networks:
+          front:
+            gateway: 10.1.0.1
+            internal: true
+            ip_range: 10.1.0.128/25
+            mtu: 1400
+            name: shop_front
+            subnet: 10.1.0.0/24
+        volumes:
+          data:
+            labels:
+              keep: "yes"
+            name: shop-data
+        files:
+          - /p/compose.yaml
+        working_dir: /p
+        "#);
+}
+
+#[test]
+fn what_cannot_be_done_yet_is_told_and_not_dropped() {
+    let text = "
+services:
+  web:
+    build: .
+    secrets: [s]
+    gpus: all
+    privileged: false
+    oom_kill_disable: false
+    pid: host
+    network_mode: 'service:db'
+    ports: ['[::1]:80:80', '81:81/sctp']
+    volumes: ['/a:/b:shared', { type: image, source: x, target: /i }]
+    security_opt: ['label=disable']
+    deploy: { placement: { constraints: [a] }, resources: { reservations: { cpus: '1' } } }
+    isolation: process
+    pull_policy: daily
+    develop: { watch: [{ path: ., action: rebuild }] }
+  db:
+    image: x
+    deploy: { placement: { constraints: [a] } }
+    networks: { n: { ipv6_address: '::2' } }
+networks:
+  n: { driver: macvlan, enable_ipv6: true, ipam: { config: [{ subnet: 10.0.0.0/8 }, { subnet: 'fd00::/64' }] } }
+volumes: { v: { driver: nfs, driver_opts: { a: b } } }
+secrets: { s: { file: s } }
+";
+    insta::assert_snapshot!(told(text), @"
+        warning: compose.yaml:14:15 services.web.deploy.placement: `placement` is for Swarm, and means nothing here
+        warning: compose.yaml:14:77 services.web.deploy.resources.reservations.cpus: `cpus` is for Swarm, and means nothing here
+        warning: compose.yaml:15:5 services.web.isolation: `isolation` is for Windows, and means nothing here
+        not yet: compose.yaml:4:5 services.web.build: `build` is not honoured yet
+        not yet: compose.yaml:5:5 services.web.secrets: `secrets` is not honoured yet
+        not yet: compose.yaml:6:5 services.web.gpus: `gpus` is not honoured yet
+        not yet: compose.yaml:9:5 services.web.pid: `pid` is not honoured yet
+        not yet: compose.yaml:10:19 services.web.network_mode: network mode `service:db` is not honoured yet
+        not yet: compose.yaml:11:13 services.web.ports[0]: an IPv6 address of the host is not honoured yet
+        not yet: compose.yaml:11:28 services.web.ports[1]: protocol `sctp` is not honoured yet
+        not yet: compose.yaml:12:15 services.web.volumes[0]: propagation `shared` is not honoured yet
+        not yet: compose.yaml:12:31 services.web.volumes[1]: a mount of type `image` is not honoured yet
+        not yet: compose.yaml:13:20 services.web.security_opt[0]: security option `label=disable` is not honoured yet
+        not yet: compose.yaml:16:18 services.web.pull_policy: pull policy `daily` is not honoured yet
+        not yet: compose.yaml:21:22 services.db.networks.n.ipv6_address: `ipv6_address` is not honoured yet
+        not yet: compose.yaml:23:16 networks.n.driver: network driver `macvlan` is not honoured yet
+        not yet: compose.yaml:23:25 networks.n.enable_ipv6: `enable_ipv6` is not honoured yet
+        not yet: compose.yaml:23:85 networks.n.ipam.config[1]: an IPv6 subnet is not honoured yet
+        ");
+}
+
+#[test]
+fn values_that_only_their_use_shows_to_be_wrong_have_their_places() {
+    let text = "
+services:
+  web:
+    image: 'UPPER/case'
+    hostname: a_b/c
+    stop_signal: SIGNOPE
+    restart: sometimes
+    dns: [nowhere]
+    cap_add: [FLY]
+    extra_hosts: ['a:b']
+    mem_limit: -5
+    ports: [{ target: 80, published: '99999' }]
+    volumes: ['./a:b']
+    networks: { default: { ipv4_address: x, mac_address: y } }
+    healthcheck: { test: [CMD, x], start_interval: 1s }
+    deploy: { restart_policy: { condition: often } }
+    x-trice: { links_env: loud, link_env: off }
+networks:
+  default: { ipam: { config: [{ subnet: 10.0.0.0/24, gateway: 10.0.1.1 }] } }
+";
+    insta::assert_snapshot!(told(text), @"
+        compose.yaml:5:15 services.web.hostname: `a_b/c` is not a valid host name: it has 1 to 253 bytes: labels of a-z, A-Z, 0-9, `-` and `_`, joined by dots
+        compose.yaml:6:18 services.web.stop_signal: `SIGNOPE` is not a signal: write a name such as `SIGTERM` or a number from 1 to 64
+        compose.yaml:8:11 services.web.dns[0]: `nowhere` is not an address
+        compose.yaml:9:15 services.web.cap_add[0]: `FLY` is not a capability: names are listed in capabilities(7), such as `NET_ADMIN`
+        compose.yaml:10:19 services.web.extra_hosts[0]: `b` is not an address
+        compose.yaml:11:16 services.web.mem_limit: this cannot be -5
+        compose.yaml:12:38 services.web.ports[0].published: host port `99999` is above 65535 [ports end at 65535]
+        compose.yaml:13:15 services.web.volumes[0]: a mount must stand at an absolute path, and `b` is none
+        compose.yaml:14:42 services.web.networks.default.ipv4_address: `x` is not an address
+        compose.yaml:14:58 services.web.networks.default.mac_address: `y` is not a MAC address: write six bytes in hexadecimal, such as `02:42:ac:11:00:02`
+        compose.yaml:15:52 services.web.healthcheck.start_interval: `start_interval` means nothing without `start_period`
+        compose.yaml:16:31 services.web.deploy.restart_policy.condition: `often` is not `none`, `on-failure` or `any`
+        compose.yaml:17:27 services.web.x-trice.links_env: `loud` is not `off`, `ports` or `full`
+        compose.yaml:17:33 services.web.x-trice.link_env: unknown attribute `link_env` [did you mean `links_env`?]
+        compose.yaml:19:31 networks.default.ipam.config: 10.0.1.1 is not in the subnet 10.0.0.0/24
+        ");
+}
+
+#[test]
+fn bridge_mode_is_the_default_network() {
+    insta::assert_snapshot!(project("name: p\nservices: { a: { image: x, network_mode: bridge } }"), @r#"
+        name: p
+        services:
+          a:
+            attach: true
+            image: x:latest
+            links_env: ports
+            network_mode: own
+            networks:
+              default:
+                gw_priority: 0
+                priority: 0
+            pull_policy: missing
+            replicas: 1
+            restart: "no"
+        networks:
+          default:
+            icc: true
+            name: p_default
+        files:
+          - /p/compose.yaml
+        working_dir: /p
+        "#);
+}
