@@ -18,9 +18,11 @@ pub(crate) fn for_unknown(name: &str, object: &Object) -> Option<String> {
 
 /// Returns the hint that the nearest of `words` may be meant, if one is near.
 pub(crate) fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
-    let farthest = if word.chars().count() < 5 { 1 } else { 2 };
-    let near = words.map(|known| (distance(word, known), known)).min();
-    near.filter(|(far, _)| *far <= farthest).map(|(_, known)| format!("did you mean `{known}`?"))
+    let long = word.chars().count() >= 5;
+    // A word that is a part of another, such as `healthy` of `service_healthy`, is near to it.
+    let far = |known: &str| if long && known.contains(word) { 1 } else { distance(word, known) };
+    let near = words.map(|known| (far(known), known)).min();
+    near.filter(|(far, _)| *far <= 1 + usize::from(long)).map(|(_, known)| format!("did you mean `{known}`?"))
 }
 
 /// Returns how many letters must be inserted, deleted, changed, or swapped with their neighbour to make `b` of `a`.
@@ -56,6 +58,7 @@ mod tests {
             ("port", Some("did you mean `ports`?")),
             ("enviroment", Some("did you mean `environment`?")),
             ("ty", Some("did you mean `tty`?")),
+            ("environ", Some("did you mean `environment`?")),
             ("banana", None),
         ] {
             assert_eq!(nearest(word, words.into_iter()).as_deref(), hint, "{word}");

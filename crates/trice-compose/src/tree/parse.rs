@@ -97,12 +97,31 @@ pub(crate) fn documents(text: &str, file: FileId, report: &mut Report) -> Result
         let (event, span) = event.map_err(|error| {
             let at = Mark { line: error.marker().line() as u32, column: error.marker().col() as u32 + 1 };
             let span = Span { file, start: at, end: at };
-            composer.report.mistake(span, Path::Root, YamlMistake::Syntax(error.info().to_owned()));
+            let mistake = YamlMistake::Syntax(error.info().to_owned());
+            composer.report.mistake(span, path_of(&composer.frames), mistake).hint = hint(error.info());
             Unreadable
         })?;
         composer.take(event, span_of(span, file))?;
     }
     Ok(composer.documents)
+}
+
+/// Returns what usually lies behind a complaint of the parser.
+fn hint(complaint: &str) -> Option<String> {
+    let known = [
+        (
+            "mapping values are not allowed",
+            "is a line above indented less, without its colon, or in need of quotes?",
+        ),
+        ("did not find expected key", "the keys of a mapping begin at the same column"),
+        ("did not find expected '-'", "the items of a list begin with `- `, all at the same column"),
+        ("tabs disallowed", "indent with blanks"),
+        ("quoted scalar", "close the quote"),
+        ("illegal placement of ':'", "is a bracket above left open?"),
+        ("unexpected character", "put the value in quotes"),
+        ("unknown anchor", "put the value in quotes, or name an anchor above with `&`"),
+    ];
+    known.iter().find(|(words, _)| complaint.contains(words)).map(|(_, hint)| (*hint).to_owned())
 }
 
 /// Returns the place right after `before`.

@@ -71,7 +71,7 @@ services:
 #[test]
 fn what_is_not_yaml_is_told_with_its_place() {
     insta::assert_snapshot!(parse("a:\n  - b\n c: [\n"), @"3:2 : this is not YAML: while parsing a block mapping, did not find expected key");
-    insta::assert_snapshot!(parse("a: *nobody\n"), @"1:4 : this is not YAML: while parsing node, found unknown anchor");
+    insta::assert_snapshot!(parse("a: *nobody\n"), @"1:4 a: this is not YAML: while parsing node, found unknown anchor");
     insta::assert_snapshot!(parse("a: \u{1}\n"), @"1:4 : control character 0x01 is not allowed");
 }
 
