@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::config::ConfigArgs;
@@ -130,9 +131,22 @@ pub(crate) fn parse<T: Into<OsString> + Clone>(
     typed: impl IntoIterator<Item = T>,
 ) -> Result<Arguments, clap::Error> {
     let mut command = unhonoured::declare(Arguments::command());
-    let matches = command.try_get_matches_from_mut(typed)?;
+    let matches = command.try_get_matches_from_mut(typed).map_err(|error| misplaced(&mut command, error))?;
     unhonoured::refuse(&mut command, &matches)?;
     Arguments::from_arg_matches(&matches)
+}
+
+/// Tells who typed a flag of all commands behind the command where it belongs.
+fn misplaced(command: &mut clap::Command, error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return error };
+    let flag = typed.split('=').next().unwrap_or_default();
+    let is_global =
+        |argument: &clap::Arg| argument.get_long().is_some_and(|long| flag == format!("--{long}"));
+    if error.kind() == ErrorKind::UnknownArgument && command.get_arguments().any(is_global) {
+        let text = format!("`{flag}` stands before the command: `trice {flag} … COMMAND`");
+        return command.error(ErrorKind::UnknownArgument, text);
+    }
+    error
 }
 
 /// Returns the text of `--help`.
@@ -208,6 +222,10 @@ mod tests {
         let Some(Command::Logs(logs)) = arguments.command else { panic!("not logs") };
         assert!(logs.follow);
         assert!(parsed("ps -p shop").is_err(), "flags of all commands stand before the command");
+        assert_eq!(
+            parsed("up --progress=json").err().as_deref(),
+            Some("error: `--progress` stands before the command: `trice --progress … COMMAND`")
+        );
         assert!(parsed("up --dry-run").unwrap().global.dry_run);
         assert!(parsed("--dry-run up").unwrap().global.dry_run);
     }

@@ -19,7 +19,7 @@ use trice_model::signal::Signal;
 
 use crate::attachment::{Abort, Attachment, Next};
 use crate::engine::{Engine, EngineError, Heard, Lines};
-use crate::failure::{FAILED, Failure};
+use crate::failure::{FAILED, Failure, INTERRUPTED};
 use crate::interrupts::Interrupts;
 use crate::logs::prefix::label;
 use crate::logs::printer::Printer;
@@ -160,7 +160,7 @@ impl Session<'_> {
                 }
                 () = interrupts.next() => {
                     if self.interrupted().await? {
-                        return Err(Failure::Interrupted);
+                        return Ok(INTERRUPTED);
                     }
                 }
                 _ = frames.tick() => self.progress.draw(),
@@ -220,7 +220,8 @@ impl Session<'_> {
                 let next = self.look().await?;
                 Ok(self.follow(next))
             }
-            (Phase::Stopping(Why::Interrupted | Why::Killed), _) => Err(Failure::Interrupted),
+            // Who asked for it needs no word about it.
+            (Phase::Stopping(Why::Interrupted | Why::Killed), _) => Ok(Some(INTERRUPTED)),
             (Phase::Stopping(Why::Aborted), Err(faults)) if !is_superseded(&faults) => {
                 Err(self.places.failure(faults))
             }

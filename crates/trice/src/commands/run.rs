@@ -99,12 +99,11 @@ pub(crate) struct RunArgs {
 pub(crate) async fn run(args: &RunArgs, invocation: &mut Invocation) -> Result<u8, Failure> {
     let engine = invocation.engine()?;
     let Wanted { project, places } = invocation.load(std::slice::from_ref(&args.service))?;
-    let options = {
-        let known = |name: &str| places.variable(name);
-        args.options(slug()?, is_on_terminal(), known)?
-    };
+    let mut options = args.options(slug()?, is_on_terminal(), |name| places.variable(name))?;
     let project = args.project(project);
+    // Said, and not left to the planner: it is what the container is known by from here on.
     let name = container_name(&project, &options)?;
+    options.name = Some(name.clone());
     let (tty, stdin) = (options.tty, options.stdin);
     let intent = Intent::Run { project: Box::new(project), options: Box::new(options) };
     if invocation.global.dry_run {

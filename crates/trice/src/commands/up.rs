@@ -174,7 +174,8 @@ pub(crate) async fn run(args: &UpArgs, invocation: &mut Invocation) -> Result<u8
     let attach = args.attach(&wanted.project)?;
     let style =
         Style { names: !args.no_log_prefix, colours: invocation.console.out_colours && !args.no_color };
-    let printer = Printer::new(wanted.project.name.as_str(), style, args.timestamps, false);
+    let mut printer = Printer::new(wanted.project.name.as_str(), style, args.timestamps, false);
+    containers(&wanted.project, &options, &attach.shown).iter().for_each(|name| printer.meet(name));
     let mut progress = invocation.progress("up").hide_images(args.converge.quiet_pull);
     let intent = Intent::Up { project: Box::new(wanted.project), options };
     attached::run(&engine, intent, attach, printer, &mut progress, &wanted.places).await
@@ -303,6 +304,19 @@ impl UpArgs {
     }
 }
 
+/// Returns the names that the containers of `services` will have.
+fn containers(project: &Project, options: &UpOptions, services: &BTreeSet<ServiceName>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (key, service) in project.services.iter().filter(|(key, _)| services.contains(*key)) {
+        let count = options.scale.get(key).copied().unwrap_or(service.replicas);
+        match &service.container_name {
+            Some(name) => names.push(name.to_string()),
+            None => names.extend((1..=count).map(|number| format!("{}-{key}-{number}", project.name))),
+        }
+    }
+    names
+}
+
 fn with_dependencies(project: &Project, services: &BTreeSet<ServiceName>) -> BTreeSet<ServiceName> {
     let mut all = BTreeSet::new();
     let mut open: Vec<ServiceName> = services.iter().cloned().collect();
@@ -379,6 +393,13 @@ services:
         assert_eq!(shown("--no-attach db").unwrap(), "api web");
         assert!(shown("--attach nobody").is_err());
         assert_eq!(names(&up("").attach(&project).unwrap().targets), "api db job web");
+    }
+
+    #[test]
+    fn the_names_of_containers_are_known_before_they_are_there() {
+        let options = up("--scale web=2").options(false);
+        let services = ["web", "db"].map(|name| name.parse().unwrap()).into();
+        assert_eq!(containers(&shop(), &options, &services), ["shop-db-1", "shop-web-1", "shop-web-2"]);
     }
 
     #[test]

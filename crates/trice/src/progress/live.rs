@@ -82,20 +82,23 @@ impl Live {
         self.draw(&lines, window)
     }
 
-    /// Draws the view for the last time, and then a line that says how it ended, if it has. What comes later is
-    /// another view.
+    /// Draws the view for the last time: how it ended, or, if it only gives way to something else, what is over.
+    /// What comes later is another view.
     pub(super) fn last_picture(
         &mut self,
         elapsed: Duration,
         window: &Window,
         succeeded: Option<bool>,
     ) -> String {
+        if succeeded.is_none() {
+            self.objects.retain(|object| object.until.is_some());
+        }
         let mut lines = self.lines(elapsed, self.objects.len().max(1));
         lines.extend(succeeded.map(|succeeded| {
             let outcome = if succeeded { "done" } else { "failed" };
             format!("{} {outcome} in {}", self.command, seconds(elapsed))
         }));
-        let picture = if lines.is_empty() { String::new() } else { self.draw(&lines, window) };
+        let picture = if lines.is_empty() { self.erase() } else { self.draw(&lines, window) };
         self.objects.clear();
         self.drawn = 0;
         picture
@@ -238,6 +241,16 @@ mod tests {
         up failed in 1.6s
         ");
         assert_eq!(live.erase(), "", "what stays is not erased");
+    }
+
+    #[test]
+    fn a_view_that_gives_way_leaves_what_is_over() {
+        let mut live = operation();
+        live.picture(at(400), &WINDOW);
+        insta::assert_snapshot!(visible(&live.last_picture(at(500), &WINDOW, None)), @r"
+        ESC[3A ✔ Container shop-db-1  Started            0.2s
+        ");
+        assert_eq!(live.last_picture(at(600), &WINDOW, None), "");
     }
 
     #[test]

@@ -68,13 +68,22 @@ impl OneOff<'_> {
         let end = self.engine.stream(&run).await?;
         let mut conversation = Conversation::begin(end, &pipes.theirs, self.stdin, Signals::PassOn)?;
         let mut frames = interval(FRAME);
+        let mut is_running = false;
         let code = loop {
             tokio::select! {
                 told = conversation.next() => match told? {
-                    Told::Operation(OperationEvent::Step(step)) => progress.step(&step),
+                    // From its start on the terminal is its own.
+                    Told::Operation(_) if is_running => {}
+                    Told::Operation(OperationEvent::Step(step)) => {
+                        progress.step(&step);
+                        is_running = self.runs(&mut progress);
+                    }
                     Told::Operation(OperationEvent::Note(note)) => progress.note(&note),
                     Told::Operation(OperationEvent::Done | OperationEvent::Failed(_)) => {}
-                    Told::Started => progress.settle(),
+                    Told::Started => {
+                        is_running = self.tty;
+                        progress.settle();
+                    }
                     Told::Ended(code) => break code,
                     Told::Failed(fault) => return Err(failure(fault, places)),
                     Told::Signal(number) => return Ok(128 + number),
@@ -99,6 +108,15 @@ impl OneOff<'_> {
         conversation.settle().await;
         self.finish(logs, &mut printer).await?;
         Ok(u8::try_from(code).unwrap_or(FAILED))
+    }
+
+    /// Whether it has been started, as far as was told; then the view is left as it is.
+    fn runs(&self, progress: &mut Progress) -> bool {
+        let runs = progress.has_started(&self.name);
+        if runs {
+            progress.settle();
+        }
+        runs
     }
 
     fn selection(&self) -> Selection {
