@@ -17,6 +17,7 @@ use std::sync::Arc;
 use trice_api::fault::Fault;
 use trice_model::container::{ContainerState, ExitStatus, NetworkNamespace};
 use trice_model::id::ContainerId;
+use trice_model::name::ProjectName;
 use trice_model::network::{ObservedInstance, ObservedNetwork};
 use trice_model::port::PublishedPort;
 use trice_runtime::keeper::link::Inventory;
@@ -107,7 +108,7 @@ fn take_back_ports(world: &mut World, inventory: &mut Inventory) {
     for container in world.found.containers.values() {
         let NetworkNamespace::Instance(instance) = &container.spec.network else { continue };
         for port in &container.spec.published {
-            take_back_port(&mut world.ports, port, instance, inventory);
+            take_back_port(&mut world.ports, port, &container.spec.project, instance, inventory);
         }
     }
 }
@@ -115,12 +116,14 @@ fn take_back_ports(world: &mut World, inventory: &mut Inventory) {
 fn take_back_port(
     ports: &mut BTreeMap<HostSide, Reservation>,
     port: &PublishedPort,
+    project: &ProjectName,
     instance: &trice_model::network::InstanceName,
     inventory: &mut Inventory,
 ) {
     let side = HostSide::of(port);
     if let Some(socket) = inventory.held.remove(&side.key()).and_then(|mut held| held.pop()) {
-        ports.insert(side, Reservation { socket, holders: Default::default() });
+        let reservation = Reservation { socket, project: project.clone(), holders: Default::default() };
+        ports.insert(side, reservation);
     }
     if let Some(reservation) = ports.get_mut(&side) {
         reservation.holders.insert(instance.clone());

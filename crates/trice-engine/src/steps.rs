@@ -10,7 +10,7 @@ use trice_model::container::{
     ContainerSpec, ContainerState, ExitStatus, NetworkNamespace, ObservedContainer,
 };
 use trice_model::id::ContainerId;
-use trice_model::name::NetworkName;
+use trice_model::name::{NetworkName, ProjectName};
 use trice_model::network::{InstanceName, InstanceSpec, NetworkSpec, ObservedInstance, ObservedNetwork};
 use trice_model::port::PublishedPort;
 use trice_network::instance::Connected;
@@ -51,7 +51,8 @@ impl Engine {
                 None => return self.end_now(operation, step, Ok(Outcome::Done)),
             },
             Action::PublishPorts { instance, ports } => {
-                let result = self.reserve(instance, ports);
+                let project = operation.record.intent.project();
+                let result = self.reserve(project, instance, ports);
                 return self.end_now(operation, step, result);
             }
             Action::CreateContainer(spec) => {
@@ -135,15 +136,19 @@ impl Engine {
 
     /// Reserves `ports` for an instance, and no others. It takes microseconds, so the loop does it itself: two
     /// replicas that share a port come one after the other.
-    fn reserve(&mut self, instance: &InstanceName, ports: &[PublishedPort]) -> Result<Outcome, Fault> {
+    fn reserve(
+        &mut self,
+        project: &ProjectName,
+        instance: &InstanceName,
+        ports: &[PublishedPort],
+    ) -> Result<Outcome, Fault> {
         for side in self.give_back_ports(instance, ports) {
             perform::release(&self.backends, &side.key());
         }
         for port in ports {
             let side = HostSide::of(port);
-            if let Some(reservation) = self.world.ports.get_mut(&side)
-                && shares_project(&self.world.found, instance, &reservation.holders)
-            {
+            let known = self.world.ports.get_mut(&side).filter(|reservation| reservation.project == *project);
+            if let Some(reservation) = known {
                 reservation.holders.insert(instance.clone());
                 continue;
             }
@@ -152,7 +157,7 @@ impl Engine {
             let held = self.backends.containers.link().hold(&side.key(), &[socket.as_fd()]);
             held.map_err(|error| failure::of_io(&format!("publish {port}"), &error))?;
             let holders = [instance.clone()].into();
-            self.world.ports.insert(side, Reservation { socket, holders });
+            self.world.ports.insert(side, Reservation { socket, project: project.clone(), holders });
         }
         Ok(Outcome::Done)
     }
@@ -347,14 +352,4 @@ impl From<Connected> for Connection {
             None => Self { namespace, sockets: None, rules: None },
         }
     }
-}
-
-/// Whether all `holders` belong to the project of `instance`: only then do they share a port.
-fn shares_project(
-    found: &trice_plan::found::Found,
-    instance: &InstanceName,
-    holders: &std::collections::BTreeSet<InstanceName>,
-) -> bool {
-    let project = |name: &InstanceName| found.instances.get(name).map(|instance| &instance.spec.project);
-    holders.iter().all(|holder| project(holder).is_some() && project(holder) == project(instance))
 }

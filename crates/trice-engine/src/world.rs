@@ -102,6 +102,8 @@ impl HostSide {
 pub(crate) struct Reservation {
     /// The socket that keeps others away.
     pub(crate) socket: OwnedFd,
+    /// The project that it is reserved for.
+    pub(crate) project: ProjectName,
     /// The instances that it is reserved for: replicas share it.
     pub(crate) holders: BTreeSet<InstanceName>,
 }
