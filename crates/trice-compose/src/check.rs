@@ -110,7 +110,8 @@ impl Check<'_> {
             | Shape::Duration
             | Shape::Mode
             | Shape::OneOf(_)
-            | Shape::PullPolicy => self.scalar(node, shape, path),
+            | Shape::PullPolicy
+            | Shape::ContainerName => self.scalar(node, shape, path),
             Shape::Object(object) => self.object(node, object, path),
             Shape::Keyed { keys, of } => self.keyed(node, *keys, of, path),
             Shape::List(of) | Shape::Set(of) => self.list(node, of, path),

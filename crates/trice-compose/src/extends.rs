@@ -36,6 +36,8 @@ enum ExtendsMistake {
     Cycle(String),
     #[error("the chain of services that extend each other is longer than {MAX_CHAIN}")]
     TooLong,
+    #[error("`service` is missing: say which service is extended")]
+    NoTarget,
 }
 
 /// A file that services are extended from: its services as they are written, for each of its documents.
@@ -84,7 +86,7 @@ impl Loader<'_> {
         let service_path = services_path.key(name);
         let path = service_path.key("extends");
         let span = extends.node.span;
-        let Some(target) = target(&extends.node) else { return };
+        let Some(target) = self.target(&extends.node, &path) else { return spoil(service) };
         chain.push(Link { file: file.to_owned(), service: name.to_owned(), span });
         let cause = Cause::Value(span, &path);
         let base = match &target.file {
@@ -222,8 +224,11 @@ impl Loader<'_> {
         let home = self.settings.home.clone();
         paths::resolve_service(&mut service, Base { folder: &base.shown, home: home.as_deref() });
         let Some(extends) = extends else { return Some(service) };
-        let Some(target) = target(&extends.node) else { return Some(service) };
         let here = path.key("extends");
+        let Some(target) = self.target(&extends.node, &here) else {
+            spoil(&mut service);
+            return Some(service);
+        };
         let span = extends.node.span;
         let folder = file.parent().unwrap_or(Path::new("/"));
         let other = target.file.unwrap_or_else(|| file.display().to_string());
@@ -238,6 +243,19 @@ impl Loader<'_> {
             resets.apply_below("services", name, &mut below);
         }
         Some(merge::services(below, service, &path, &mut self.report))
+    }
+
+    /// Reads the long form, which the check has made of every form.
+    fn target(&mut self, extends: &Node, path: &KeyPath<'_>) -> Option<Target> {
+        if let Some(service) = extends.text_at("service") {
+            let file = extends.text_at("file").map(str::to_owned);
+            return Some(Target { service: service.to_owned(), file });
+        }
+        // Anything else that is no target has been told.
+        if extends.as_map().is_some_and(|map| !map.contains("service")) || extends.is_null() {
+            self.report.mistake(extends.span, path, ExtendsMistake::NoTarget);
+        }
+        None
     }
 
     /// Tells whether the chain may go on to `service` of `file`.
@@ -272,12 +290,6 @@ fn spoil(service: &mut Node) {
 struct Target {
     service: String,
     file: Option<String>,
-}
-
-/// Reads the long form, which the check has made of every form; nothing if that was told to be wrong.
-fn target(extends: &Node) -> Option<Target> {
-    let service = extends.text_at("service")?.to_owned();
-    Some(Target { service, file: extends.text_at("file").map(str::to_owned) })
 }
 
 #[cfg(test)]

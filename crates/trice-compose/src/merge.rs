@@ -100,6 +100,7 @@ impl Merger<'_> {
             | Shape::Mode
             | Shape::OneOf(_)
             | Shape::PullPolicy
+            | Shape::ContainerName
             | Shape::Command
             | Shape::Probe => self.plain(earlier, later, path),
         }

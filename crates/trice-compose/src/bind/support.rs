@@ -51,6 +51,7 @@ impl Walk<'_> {
             | Shape::Mode
             | Shape::OneOf(_)
             | Shape::PullPolicy
+            | Shape::ContainerName
             | Shape::Set(_)
             | Shape::Texts
             | Shape::Scalars

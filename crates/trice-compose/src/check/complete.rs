@@ -59,6 +59,7 @@ fn value(node: &mut Node, shape: &'static Shape, path: &Path<'_>, report: &mut R
         | Shape::Mode
         | Shape::OneOf(_)
         | Shape::PullPolicy
+        | Shape::ContainerName
         | Shape::Scalars
         | Shape::Pairs(_)
         | Shape::Options
@@ -111,7 +112,12 @@ fn wanted(shape: &Shape) -> Option<&'static str> {
         Shape::Short(_, long) => wanted(long),
         Shape::Boolean | Shape::Flag => Some("a boolean"),
         Shape::Integer { .. } | Shape::Number | Shape::Bytes | Shape::Mode => Some("a number"),
-        Shape::Text | Shape::Scalar | Shape::Duration | Shape::OneOf(_) | Shape::PullPolicy => Some("a text"),
+        Shape::Text
+        | Shape::Scalar
+        | Shape::Duration
+        | Shape::OneOf(_)
+        | Shape::PullPolicy
+        | Shape::ContainerName => Some("a text"),
     }
 }
 

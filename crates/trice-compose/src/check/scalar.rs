@@ -23,6 +23,8 @@ pub(crate) enum ScalarMistake {
     NotAMode(String),
     #[error("`{text}` is not one of {}", quoted(.allowed))]
     NotOneOf { text: String, allowed: &'static [&'static str] },
+    #[error("`{0}` cannot name a container")]
+    NotAName(String),
     #[error("`{0}` is not a pull policy")]
     NotAPullPolicy(String),
     #[error(transparent)]
@@ -103,6 +105,11 @@ fn typed(value: Value, shape: &Shape, raw: bool) -> Result<Value, Wrong> {
         Shape::PullPolicy => match value {
             Value::Text(text) if raw || is_pull_policy(&text) => Ok(Value::Text(text)),
             Value::Text(text) => Err(Wrong::Value(ScalarMistake::NotAPullPolicy(text))),
+            other => Err(Wrong::Kind(other)),
+        },
+        Shape::ContainerName => match value {
+            Value::Text(text) if raw || holds_a_name(&text) => Ok(Value::Text(text)),
+            Value::Text(text) => Err(Wrong::Value(ScalarMistake::NotAName(text))),
             other => Err(Wrong::Kind(other)),
         },
         Shape::Any
@@ -238,6 +245,12 @@ fn is_pull_policy(text: &str) -> bool {
     words.contains(&text) || text.strip_prefix("every_").is_some_and(|every| parse_duration(every).is_ok())
 }
 
+/// Tells whether two characters of a name stand in `text`. All of it is looked at when a container is named by it.
+fn holds_a_name(text: &str) -> bool {
+    let name = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    text.as_bytes().windows(2).any(|pair| pair[0].is_ascii_alphanumeric() && name(pair[1]))
+}
+
 fn wanted(shape: &Shape) -> &'static str {
     match shape {
         Shape::Boolean | Shape::Flag => "a boolean",
@@ -247,7 +260,7 @@ fn wanted(shape: &Shape) -> &'static str {
         Shape::Duration => "a duration such as `30s`",
         Shape::Mode => "a file mode such as `0444`",
         Shape::Scalar => "a text or a number",
-        Shape::Text | Shape::OneOf(_) | Shape::PullPolicy => "a text",
+        Shape::Text | Shape::OneOf(_) | Shape::PullPolicy | Shape::ContainerName => "a text",
         Shape::List(_) | Shape::Set(_) | Shape::Texts | Shape::Scalars | Shape::Probe => "a list",
         Shape::Any
         | Shape::Object(_)
@@ -268,6 +281,9 @@ fn hint(mistake: &ScalarMistake) -> Option<String> {
         ScalarMistake::NotAMode(_) => Some("write octal digits, such as `0444`".to_owned()),
         ScalarMistake::NotAPullPolicy(_) => {
             Some("write `always`, `missing`, `never`, `build`, `daily`, `weekly` or `every_12h`".to_owned())
+        }
+        ScalarMistake::NotAName(_) => {
+            Some("names have two characters at least, of a-z, A-Z, 0-9, `_`, `.` and `-`".to_owned())
         }
         ScalarMistake::NotAnInteger(_)
         | ScalarMistake::NotANumber(_)

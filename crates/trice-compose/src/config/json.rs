@@ -74,6 +74,7 @@ fn nothing(shape: &'static Shape, names: Names) -> Json {
         | Shape::Duration
         | Shape::Mode
         | Shape::PullPolicy
+        | Shape::ContainerName
         | Shape::List(_)
         | Shape::Set(_)
         | Shape::Texts
@@ -118,6 +119,7 @@ fn value(node: &Node, shape: &'static Shape, names: Names) -> Json {
         | Shape::Scalar
         | Shape::OneOf(_)
         | Shape::PullPolicy
+        | Shape::ContainerName
         | Shape::Texts
         | Shape::Pairs(_)
         | Shape::Options

@@ -123,6 +123,9 @@ services:
   e: { extends: { file: gone.yaml, service: x }, image: x }
   f: { extends: { file: 'https://example.com/x.git', service: x }, image: x }
   g: { extends: { file: other.yaml, service: y } }
+  h: { extends: { file: other.yaml } }
+  i: { extends: }
+  j: { extends: 5 }
 ",
         ),
         ("/p/other.yaml", "services: { y: { extends: { file: other.yaml, service: y }, imag: z } }"),
@@ -133,6 +136,9 @@ services:
     compose.yaml:6:17 services.d.extends: there is no service `x` in `other.yaml`
     compose.yaml:7:17 services.e.extends: there is no file `gone.yaml`
     compose.yaml:8:17 services.f.extends: `https://example.com/x.git` is not on this machine, and trice cannot fetch it yet
+    compose.yaml:10:17 services.h.extends: `service` is missing: say which service is extended
+    compose.yaml:11:15 services.i.extends: `service` is missing: say which service is extended
+    compose.yaml:12:17 services.j.extends: this must be a mapping, not an integer
     other.yaml:1:27 services.y.extends: services extend each other in a circle: y -> y
     other.yaml:1:61 services.y.imag: unknown attribute `imag` [did you mean `image`?]
     ");

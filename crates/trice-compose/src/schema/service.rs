@@ -7,8 +7,8 @@ use crate::schema::parts::{
     HEALTHCHECK, HOOK, LOGGING, MODEL_BINDING, MOUNT, PORT, PRE_START, PROVIDER, ULIMITS,
 };
 use crate::schema::shape::Shape::{
-    Boolean, Bytes, Command, Duration, Flag, Hosts, Integer, Keyed, List, Nullable, Number, Object as Fields,
-    OneOf, Options, Pairs, PullPolicy, Scalar, Set, Short, Text, Texts,
+    Boolean, Bytes, Command, ContainerName, Duration, Flag, Hosts, Integer, Keyed, List, Nullable, Number,
+    Object as Fields, OneOf, Options, Pairs, PullPolicy, Scalar, Set, Short, Text, Texts,
 };
 use crate::schema::shape::{
     INTEGER, Keys, Merge, Object, Output, Shape, Short as Form, TEXT_SET, Unique, Unset, attribute,
@@ -39,7 +39,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     attribute("configs", &List(&Short(Form::FileMount, &Fields(&FILE_MOUNT))))
         .unique(Unique::File(""))
         .not_yet(),
-    attribute("container_name", &Text),
+    attribute("container_name", &ContainerName),
     attribute("credential_spec", &Fields(&CREDENTIAL_SPEC)).shown(Output::Said).windows(),
     attribute("depends_on", &DEPENDS_ON),
     attribute("deploy", &Nullable(&Fields(&DEPLOY))).shown(Output::Said),

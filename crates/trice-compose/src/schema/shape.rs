@@ -29,6 +29,8 @@ pub(crate) enum Shape {
     OneOf(&'static [&'static str]),
     /// One of the forms of `pull_policy`.
     PullPolicy,
+    /// The name of a container: two characters at least.
+    ContainerName,
     /// A mapping of these attributes, and extensions.
     Object(&'static Object),
     /// A mapping with free keys.
