@@ -5,6 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::{Pid, Signal, kill_process};
+
 /// Returns a line for each process, mount and cgroup that belongs to the realm `tag` or to `folder`.
 pub fn of(tag: &str, folder: &Path) -> Vec<String> {
     let mut found = processes(tag, folder);
@@ -25,8 +28,8 @@ pub fn processes(tag: &str, folder: &Path) -> Vec<String> {
         let read = |file| fs::read(entry.path().join(file)).unwrap_or_default();
         let groups = String::from_utf8_lossy(&read("cgroup")).into_owned();
         let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-        let is_ours = pid != std::process::id();
-        if is_ours && (groups.contains(&realm) || command.contains(folder.as_ref())) {
+        let is_other = pid != std::process::id();
+        if is_other && (groups.contains(&realm) || command.contains(folder.as_ref())) {
             found.push(format!("process {pid}: {command}"));
         }
     }
@@ -63,6 +66,25 @@ fn below(group: &Path) -> Vec<String> {
     let mut found = vec![group.display().to_string()];
     found.extend(folders.flat_map(|folder| below(&folder.path())));
     found
+}
+
+/// Ends and removes what a test that failed has left, as far as it can.
+pub fn wipe(tag: &str, folder: &Path) {
+    for group in cgroups(tag).iter().filter_map(|line| line.strip_prefix("cgroup ")) {
+        let _ = fs::write(Path::new(group).join("cgroup.kill"), "1");
+    }
+    for line in processes(tag, folder) {
+        let pid = line.strip_prefix("process ").and_then(|rest| rest.split(':').next());
+        let pid = pid.and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+        let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+    }
+    for line in mounts(folder).iter().rev() {
+        let _ = line.split(' ').nth(5).map(|at| unmount(at, UnmountFlags::DETACH));
+    }
+    for group in cgroups(tag).iter().rev().filter_map(|line| line.strip_prefix("cgroup ")) {
+        let _ = fs::remove_dir(group);
+    }
+    let _ = fs::remove_dir_all(folder);
 }
 
 /// Returns the paths of all files and folders below `folder`, sorted.

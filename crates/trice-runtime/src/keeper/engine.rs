@@ -172,3 +172,42 @@ impl Engine {
         self.unsaid.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::epoll::CreateFlags;
+    use rustix::process::{PidfdFlags, getpid, pidfd_open};
+
+    use super::*;
+
+    #[test]
+    fn what_an_engine_does_not_read_waits_in_order_and_holds_nobody_up() {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).unwrap();
+        let (ours, theirs) = handshake::pair().unwrap();
+        let itself = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        let mut engine = Engine::new(ours, itself.try_clone().unwrap(), epoll.as_fd()).unwrap();
+        let messages: Vec<Vec<u8>> = (0..3000).map(|number| format!("{number}").into_bytes()).collect();
+        for message in &messages {
+            engine.say(message.clone(), &[itself.as_fd()], epoll.as_fd());
+        }
+        assert!(!engine.unsaid.is_empty(), "the socket took everything: the test shows nothing");
+        for message in &messages {
+            let packet = handshake::receive(theirs.as_fd(), MESSAGE).unwrap().unwrap();
+            assert_eq!((&packet.bytes, packet.descriptors.len()), (message, 1));
+            engine.say_more(epoll.as_fd());
+        }
+        assert!(engine.unsaid.is_empty());
+    }
+
+    #[test]
+    fn an_engine_that_died_with_something_unread_has_hung_up() {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).unwrap();
+        let (ours, theirs) = handshake::pair().unwrap();
+        let itself = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        let mut engine = Engine::new(ours, itself, epoll.as_fd()).unwrap();
+        engine.say(b"unread".to_vec(), &[], epoll.as_fd());
+        assert!(engine.receive(epoll.as_fd()).is_none() && engine.link.is_some());
+        drop(theirs);
+        assert!(engine.receive(epoll.as_fd()).is_none() && engine.link.is_none());
+    }
+}

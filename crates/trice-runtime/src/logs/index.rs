@@ -5,12 +5,12 @@
 //! │ offset │ time   │ length │ s │ zeros │     little-endian; s: 0 stdout, 1 stderr
 //! ```
 //!
-//! The time is in nanoseconds since 1970. Records are only ever appended, each by one write, so that a torn one can only
-//! be the last, and is cut off when the index is opened again.
+//! The time is in nanoseconds since 1970. Records are only ever appended, so that a torn one can only be the last; it is
+//! written over, or cut off when the index is opened again.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use trice_model::time::Timestamp;
@@ -63,6 +63,8 @@ impl Piece {
 #[derive(Debug)]
 pub struct IndexWriter {
     file: File,
+    /// The end of the last whole record.
+    end: u64,
 }
 
 impl IndexWriter {
@@ -78,13 +80,14 @@ impl IndexWriter {
         for piece in read_all(&mut file)? {
             ends[piece.stream as usize] = piece.offset + u64::from(piece.length);
         }
-        file.seek(SeekFrom::End(0))?;
-        Ok((Self { file }, ends))
+        Ok((Self { file, end: whole }, ends))
     }
 
-    /// Enters a piece.
+    /// Enters a piece. What a failure has written of it is written over by the next one.
     pub fn append(&mut self, piece: Piece) -> io::Result<()> {
-        self.file.write_all(&piece.encode())
+        self.file.write_all_at(&piece.encode(), self.end)?;
+        self.end += RECORD as u64;
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -60,8 +60,17 @@ impl Pump {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &*wake, EventData::new_u64(WAKE), EventFlags::IN)?;
-        let worker =
-            Worker { epoll, wake: wake.clone(), orders: receiver, logs: HashMap::new(), next: 0, progress };
+        let worker = Worker {
+            epoll,
+            wake: wake.clone(),
+            orders: receiver,
+            logs: HashMap::new(),
+            places: HashMap::new(),
+            stuck: Vec::new(),
+            tried: Instant::now(),
+            next: 0,
+            progress,
+        };
         std::thread::Builder::new().name("logs".to_owned()).spawn(move || worker.run())?;
         Ok(Self { orders, wake })
     }
@@ -96,7 +105,9 @@ struct Inlet {
     source: OwnedFd,
     stream: Stream,
     spool: File,
+    /// The end of the spool, and how far of it is entered in the index.
     end: u64,
+    entered: u64,
     /// A terminal cannot be spliced.
     copied: bool,
 }
@@ -112,21 +123,33 @@ struct Worker {
     wake: Arc<OwnedFd>,
     orders: Receiver<Order>,
     logs: HashMap<String, Log>,
+    /// Which log a stream belongs to, and its place there.
+    places: HashMap<u64, (String, usize)>,
+    /// Streams that could not be moved: the disk is full, perhaps. They are tried again.
+    stuck: Vec<u64>,
+    tried: Instant,
     next: u64,
     progress: OnProgress,
 }
+
+/// How long a stream that could not be moved is left alone.
+const TRIED_AGAIN: Duration = Duration::from_secs(1);
 
 impl Worker {
     fn run(mut self) {
         let mut events = Vec::with_capacity(64);
         loop {
             events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+            let timeout = Timespec::try_from(TRIED_AGAIN).ok().filter(|_| !self.stuck.is_empty());
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
                     tracing::error!(%error, "wait for output");
                     return;
                 }
+            }
+            if !self.stuck.is_empty() && self.tried.elapsed() >= TRIED_AGAIN {
+                self.try_again();
             }
             for event in &events {
                 match event.data.u64() {
@@ -172,40 +195,75 @@ impl Worker {
             let spool = open_spool(folder, stream)?;
             let end = spool.metadata()?.len();
             enter_tail(&mut index, stream, ends[stream as usize], end)?;
-            let token = self.next;
+            inlets.push((self.next, Inlet { source, stream, spool, end, entered: end, copied }));
             self.next += 1;
-            epoll::add(&self.epoll, &source, EventData::new_u64(token), EventFlags::IN)?;
-            inlets.push((token, Inlet { source, stream, spool, end, copied }));
+        }
+        // Whatever was moved under this name before has been finished, or was of an engine's former life.
+        self.let_go(&key);
+        for (at, (token, inlet)) in inlets.iter().enumerate() {
+            epoll::add(&self.epoll, &inlet.source, EventData::new_u64(*token), EventFlags::IN)?;
+            self.places.insert(*token, (key.clone(), at));
         }
         self.logs.insert(key, Log { index, inlets });
         Ok(())
     }
 
     fn move_one(&mut self, token: u64) {
-        let place = |log: &Log| log.inlets.iter().position(|(known, _)| *known == token);
-        let found = self.logs.iter_mut().find_map(|(key, log)| place(log).map(|at| (key, log, at)));
-        let Some((key, log, at)) = found else { return };
-        match log.move_piece(at) {
+        let Some((key, at)) = self.places.get(&token) else { return };
+        let Some(log) = self.logs.get_mut(key) else { return };
+        match log.move_piece(*at) {
             Ok(0) => {}
             Ok(_) => (self.progress)(key),
             Err(error) => {
                 // It would be reported again and again.
-                let _ = epoll::delete(&self.epoll, &log.inlets[at].1.source);
+                let _ = epoll::delete(&self.epoll, &log.inlets[*at].1.source);
                 // A terminal whose last inner end has been closed says so by an I/O error.
                 if error.raw_os_error() != Some(Errno::IO.raw_os_error()) {
                     tracing::error!(%error, container = key, "keep its output");
+                    self.stuck.push(token);
                 }
             }
         }
     }
 
-    fn finish(&mut self, key: &str) {
-        let Some(mut log) = self.logs.remove(key) else { return };
-        for at in 0..log.inlets.len() {
-            while log.move_piece(at).is_ok_and(|moved| moved > 0) {}
-            let _ = epoll::delete(&self.epoll, &log.inlets[at].1.source);
+    /// Listens again to the streams that could not be moved.
+    fn try_again(&mut self) {
+        self.tried = Instant::now();
+        for token in std::mem::take(&mut self.stuck) {
+            let Some((key, at)) = self.places.get(&token) else { continue };
+            let Some(log) = self.logs.get(key) else { continue };
+            let source = &log.inlets[*at].1.source;
+            let _ = epoll::add(&self.epoll, source, EventData::new_u64(token), EventFlags::IN);
         }
+    }
+
+    fn finish(&mut self, key: &str) {
+        let Some(log) = self.logs.get_mut(key) else { return };
+        for at in 0..log.inlets.len() {
+            loop {
+                match log.move_piece(at) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => break,
+                    Err(error) => {
+                        tracing::error!(%error, container = key, "keep the last of its output");
+                        break;
+                    }
+                }
+            }
+        }
+        self.let_go(key);
         (self.progress)(key);
+    }
+
+    /// Forgets the log `key`, if there is one.
+    fn let_go(&mut self, key: &str) {
+        let Some(log) = self.logs.remove(key) else { return };
+        for (token, inlet) in log.inlets {
+            let _ = epoll::delete(&self.epoll, &inlet.source);
+            self.places.remove(&token);
+            self.stuck.retain(|stuck| *stuck != token);
+        }
     }
 }
 
@@ -214,10 +272,12 @@ impl Log {
     fn move_piece(&mut self, at: usize) -> io::Result<usize> {
         let inlet = &mut self.inlets[at].1;
         let moved = inlet.move_bytes()?;
-        if moved > 0 {
-            let (offset, length) = (inlet.end, moved as u32);
-            inlet.end += moved as u64;
+        inlet.end += moved as u64;
+        // What a failure has kept out of the index is entered with what comes next.
+        if inlet.end > inlet.entered {
+            let (offset, length) = (inlet.entered, (inlet.end - inlet.entered) as u32);
             self.index.append(Piece { stream: inlet.stream, offset, length, time: now() })?;
+            inlet.entered = inlet.end;
         }
         Ok(moved)
     }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use trice_model::mount::{MountSpecSource, Propagation, Tmpfs};
 use trice_model::units::Bytes;
 
-use crate::realm::{Realm, in_realm};
+use crate::realm::{HostMount, Realm, in_realm};
 use crate::spec::{bind, container, shell, tmpfs, volume};
 use crate::tests;
 
@@ -128,23 +128,6 @@ fn shared_memory_has_its_size() {
         spec.shm_size = Bytes(3 << 20);
         assert_eq!(realm.run(spec).ok(), "3072\n1777\n");
     });
-}
-
-/// Something mounted on the host below a folder of the test, while this lives.
-struct HostMount(PathBuf);
-
-impl HostMount {
-    fn tmpfs(at: PathBuf) -> Self {
-        fs::create_dir_all(&at).unwrap();
-        mount("tmpfs", &at, "tmpfs", MountFlags::empty(), None).unwrap();
-        Self(at)
-    }
-}
-
-impl Drop for HostMount {
-    fn drop(&mut self) {
-        unmount(&self.0, UnmountFlags::DETACH).unwrap();
-    }
 }
 
 fn a_bind_mount_brings_what_is_mounted_below_and_read_only_is_so_all_the_way() {

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::pipe::{PipeFlags, pipe_with};
 use trice_model::container::{ContainerSpec, ExecSpec, ProcessSpec};
-use trice_model::id::ContainerId;
 use trice_model::name::VolumeName;
 use trice_runtime::container::{Containers, CreateError, ExecStdio, Prepared, Surroundings};
 use trice_runtime::keeper::launch;
@@ -110,10 +110,11 @@ impl Ended {
 pub(crate) fn in_realm(test: impl FnOnce(&Realm)) {
     let realm = Realm::new(Folders::new());
     let result = catch_unwind(AssertUnwindSafe(|| test(&realm)));
-    let left = realm.leave();
     if let Err(panic) = result {
+        traces::wipe(&tag(&realm.directories), &realm.folders.top);
         resume_unwind(panic);
     }
+    let left = realm.leave();
     assert_eq!(left, Vec::<String>::new(), "the test left something behind");
 }
 
@@ -301,6 +302,23 @@ pub(crate) fn network_namespace() -> OwnedFd {
     thread::spawn(make).join().unwrap()
 }
 
+/// Something mounted on the host below a folder of the test, while this lives.
+pub(crate) struct HostMount(pub(crate) PathBuf);
+
+impl HostMount {
+    pub(crate) fn tmpfs(at: PathBuf) -> Self {
+        fs::create_dir_all(&at).unwrap();
+        mount("tmpfs", &at, "tmpfs", MountFlags::empty(), None).unwrap();
+        Self(at)
+    }
+}
+
+impl Drop for HostMount {
+    fn drop(&mut self) {
+        unmount(&self.0, UnmountFlags::DETACH).unwrap();
+    }
+}
+
 /// Returns what is in a log, as standard output and standard error.
 pub(crate) fn read_log(log: LogFolder) -> (String, String) {
     let mut reader = LogReader::new(log);
@@ -322,9 +340,4 @@ pub(crate) fn read_all(from: OwnedFd) -> String {
 /// Reads a container's file below `/proc`, as the host sees it.
 pub(crate) fn host_proc(prepared: &Prepared, file: &str) -> String {
     fs::read_to_string(format!("/proc/{}/{file}", prepared.pid)).unwrap()
-}
-
-/// Returns the id of a container by its text.
-pub(crate) fn id(text: &str) -> ContainerId {
-    text.parse().unwrap()
 }
