@@ -292,7 +292,8 @@ mod tests {
             ),
             (
                 "a=10.0.0.255",
-                "services.a: address 10.0.0.255 is no container's on network `net`: it is its broadcast address",
+                "services.a: address 10.0.0.255 is no container's on network `net`: \
+                 it is its broadcast address",
             ),
             ("a=10.0.0.7", "services.a: address 10.0.0.7 on network `net` belongs to `other-db-1`"),
         ];

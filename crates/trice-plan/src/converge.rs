@@ -28,7 +28,7 @@ use crate::place::{Leaving, Place};
 use crate::recreate::{self, Fate};
 use crate::up::Wish;
 
-/// What starts are for.
+/// Why containers are started.
 pub(crate) const WANTED: &str = "wanted running";
 
 /// A place with all that belongs there.

@@ -156,9 +156,16 @@ fn settings_of_the_network_go_to_the_instance_and_the_others_to_the_container() 
     assert_snapshot!(words(&world.replica("web", 1).spec.sysctls), @"kernel.msgmax=1");
     world.service("web").network_mode = NetworkMode::Host;
     world.publish("web", HostPort::Fixed(80), 80);
-    assert_snapshot!(plan_for(&mut world), @"services.web.ports: ports cannot be published with `network_mode: host`");
+    assert_snapshot!(
+        plan_for(&mut world),
+        @"services.web.ports: ports cannot be published with `network_mode: host`"
+    );
     world.service("web").ports.clear();
-    assert_snapshot!(plan_for(&mut world), @"services.web.sysctls.net.core.somaxconn: `net.core.somaxconn` cannot be set with `network_mode: host`");
+    assert_snapshot!(
+        plan_for(&mut world),
+        @"services.web.sysctls.net.core.somaxconn: `net.core.somaxconn` cannot be set with \
+        `network_mode: host`"
+    );
 }
 
 #[test]
@@ -172,7 +179,10 @@ fn the_host_is_reached_by_the_gateway_of_the_network_that_leads_out() {
     world.up();
     assert_eq!(world.replica("web", 1).spec.hosts, [(name("10.5.0.254"), "host".to_owned())]);
     world.service("web").network_mode = NetworkMode::None;
-    assert_snapshot!(plan_for(&mut world), @"services.web.extra_hosts: `host: host-gateway` needs a network, and the service is on none");
+    assert_snapshot!(
+        plan_for(&mut world),
+        @"services.web.extra_hosts: `host: host-gateway` needs a network, and the service is on none"
+    );
 }
 
 #[test]
@@ -219,7 +229,10 @@ fn a_port_that_leads_to_another_project_is_refused() {
     world.up();
     world.project.name = name("other");
     world.project.networks.values_mut().for_each(|network| network.name = name("other_default"));
-    assert_snapshot!(plan_for(&mut world), @"services.web.ports[0]: host port 8080/tcp is published by `shop-web-1` already");
+    assert_snapshot!(
+        plan_for(&mut world),
+        @"services.web.ports[0]: host port 8080/tcp is published by `shop-web-1` already"
+    );
 }
 
 #[test]
@@ -229,7 +242,11 @@ fn a_subnet_that_the_host_uses_is_refused_at_its_key() {
     found(&mut world).host.addresses.push(("wlan0".into(), name("192.168.1.7/24")));
     let intent = world.wants(UpOptions::default());
     let errors = world.plan(&intent).unwrap_err();
-    assert_snapshot!(errors[0], @"networks.default.ipam.config[0].subnet: subnet 192.168.1.0/24 overlaps 192.168.1.7/24 of interface `wlan0`");
+    assert_snapshot!(
+        errors[0],
+        @"networks.default.ipam.config[0].subnet: subnet 192.168.1.0/24 overlaps 192.168.1.7/24 of \
+        interface `wlan0`"
+    );
     assert_snapshot!(errors[0].hint().unwrap(), @"choose another subnet, or none: a free one is found then");
     found(&mut world).host.addresses.clear();
     world.network("default").gateway = Some(name("10.0.0.1"));
@@ -258,10 +275,17 @@ fn networks_of_other_projects_are_used_as_they_are_and_not_moved_under_their_fee
     other.up();
     world.machine = other.machine.clone();
     world.network("default").mtu = Some(9000);
-    assert_snapshot!(plan_for(&mut world), @"networks.default: network `shop_default` must be made again (mtu changed from 1500), and `other-api-1` of another project is on it");
+    assert_snapshot!(
+        plan_for(&mut world),
+        @"networks.default: network `shop_default` must be made again (mtu changed from 1500), and \
+        `other-api-1` of another project is on it"
+    );
     // Without `external` the other project still changes nothing.
     other.network("default").external = false;
-    assert_snapshot!(plan_for(&mut other), @"note: network `shop_default` belongs to another project and is used as it is");
+    assert_snapshot!(
+        plan_for(&mut other),
+        @"note: network `shop_default` belongs to another project and is used as it is"
+    );
 }
 
 #[test]
@@ -271,7 +295,14 @@ fn replicas_cannot_share_a_fixed_address_or_a_name() {
     world.attach("web", "default").ipv4_address = Some(name("10.5.0.9"));
     let two = |service: &mut Service| service.replicas = 2;
     two(world.service("web"));
-    assert_snapshot!(plan_for(&mut world), @"services.web.networks.default.ipv4_address: address 10.5.0.9 on network `shop_default` belongs to `shop-web-1`");
+    assert_snapshot!(
+        plan_for(&mut world),
+        @"services.web.networks.default.ipv4_address: address 10.5.0.9 on network `shop_default` \
+        belongs to `shop-web-1`"
+    );
     world.service("web").container_name = Some(name("front"));
-    assert_snapshot!(plan_for(&mut world), @"services.web.container_name: `container_name: front` cannot name 2 containers");
+    assert_snapshot!(
+        plan_for(&mut world),
+        @"services.web.container_name: `container_name: front` cannot name 2 containers"
+    );
 }

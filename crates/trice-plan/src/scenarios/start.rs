@@ -49,7 +49,10 @@ fn a_start_of_nothing_says_so() {
     world.set_state("web", 1, ContainerState::Exited { exit: ExitStatus::Code(1) });
     world.machine.found.instances.remove("shop-web-1");
     let intent = Intent::Start { project: name("shop"), services: services(&["web"]), wait: false };
-    assert_snapshot!(text(world.plan(&intent)), @"services.web: the network of container `shop-web-1` is gone");
+    assert_snapshot!(
+        text(world.plan(&intent)),
+        @"services.web: the network of container `shop-web-1` is gone"
+    );
     let intent = Intent::Start { project: name("nobody"), services: services(&[]), wait: false };
     assert_snapshot!(text(world.plan(&intent)), @"name: project `nobody` has no containers");
 }
@@ -72,7 +75,10 @@ fn a_restart_takes_followers_along_once() {
     // The engine dies when it has started the one and not yet the other.
     let now = world.now();
     (1..=3).for_each(|step| world.machine.carry_out_step(&plan, crate::plan::StepId(step), now));
-    assert_snapshot!(text(world.plan(&restart(&["db"], false))), @"1 start container shop-web-1   wanted running");
+    assert_snapshot!(
+        text(world.plan(&restart(&["db"], false))),
+        @"1 start container shop-web-1   wanted running"
+    );
     let plan = world.plan(&restart(&["db"], false)).unwrap();
     world.carry_out(&plan);
     assert_eq!(world.plan(&restart(&["db"], false)).unwrap().steps, [], "this restart has been done");

@@ -157,7 +157,10 @@ fn an_image_that_must_not_be_fetched_must_be_here() {
     let mut world = World::new(&[("web", "shop:1")]);
     world.machine.found.images.clear();
     world.service("web").pull_policy = PullPolicy::Never;
-    assert_snapshot!(plan_for(&mut world), @"services.web.image: image `shop:1` is not here, and `pull_policy: never` forbids to fetch it");
+    assert_snapshot!(
+        plan_for(&mut world),
+        @"services.web.image: image `shop:1` is not here, and `pull_policy: never` forbids to fetch it"
+    );
 }
 
 #[test]
@@ -187,7 +190,11 @@ fn orphans_are_told_and_removed_when_asked() {
     world.project.services.remove("old");
     world.project.services.remove("debug");
     world.project.inactive.insert(name("debug"));
-    assert_snapshot!(plan_for(&mut world), @"note: containers of services that are not in the files: `shop-old-1` (`--remove-orphans` removes them)");
+    assert_snapshot!(
+        plan_for(&mut world),
+        @"note: containers of services that are not in the files: `shop-old-1` (`--remove-orphans` \
+        removes them)"
+    );
     assert_snapshot!(plan_with(&mut world, UpOptions { remove_orphans: true, ..UpOptions::default() }), @"
     1 stop container shop-old-1        its service is not in the files
     2 remove container shop-old-1      its service is not in the files   after 1
