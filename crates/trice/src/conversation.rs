@@ -61,6 +61,8 @@ pub(crate) struct Conversation {
     caught: Vec<(Signal, SignalStream)>,
     resized: Option<SignalStream>,
     window: Option<Window>,
+    /// Those that have come and are not used yet.
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Conversation {
@@ -74,7 +76,8 @@ impl Conversation {
         let (writer, notices) = begin(end, streams).map_err(EngineError::Stream)?;
         let caught = catch(signals).map_err(EngineError::Stream)?;
         let resized = signal(SignalKind::window_change()).ok();
-        Ok(Self { writer, notices, input, signals, caught, resized, window: None })
+        let (window, descriptors) = (None, Vec::new());
+        Ok(Self { writer, notices, input, signals, caught, resized, window, descriptors })
     }
 
     /// Goes on over another connection, with the window that is open.
@@ -109,15 +112,28 @@ impl Conversation {
         }
     }
 
+    /// Waits for the end of a terminal's output, or for a signal that ends us: nobody will tell of the process's end.
+    pub(crate) async fn drain(&mut self) {
+        if let Some(window) = &mut self.window {
+            tokio::select! {
+                () = window.drain() => {}
+                _ = any(&mut self.caught) => {}
+            }
+        }
+        self.window = None;
+    }
+
     fn take(&mut self, notice: Option<(StreamNotice, Vec<OwnedFd>)>) -> Result<Told, EngineError> {
         let Some((notice, descriptors)) = notice else { return Ok(Told::Broken) };
+        // The kernel gives out descriptors with the first of several messages that are read at once.
+        self.descriptors.extend(descriptors);
         Ok(match notice {
             StreamNotice::Operation(event) => Told::Operation(event),
             StreamNotice::Ended(code) => Told::Ended(code),
             StreamNotice::Failed(fault) => Told::Failed(fault),
             StreamNotice::Started => {
                 // After the engine has died there is a window already.
-                if let (None, Some(terminal)) = (&self.window, descriptors.into_iter().next()) {
+                if let (None, Some(terminal)) = (&self.window, self.descriptors.pop()) {
                     self.window = Some(Window::open(terminal, self.input).map_err(EngineError::Stream)?);
                 }
                 Told::Started

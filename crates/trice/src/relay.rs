@@ -62,22 +62,29 @@ impl Pipes {
         self.theirs.clear();
     }
 
-    /// Waits for the rest of the output.
+    /// Waits for the rest of the output of a process that has ended.
     pub(crate) async fn settle(&mut self) {
         settle(&mut self.outputs).await;
     }
+
+    /// Waits for the end of the output, however long it takes.
+    pub(crate) async fn drain(&mut self) {
+        drain(&mut self.outputs).await;
+    }
 }
 
-/// Waits until all is copied, but not much longer than the process lives.
+/// Waits until all is copied, but not for others than the process that was run and has ended.
 pub(crate) async fn settle(outputs: &mut Vec<Copied>) {
-    let all = async {
-        for output in outputs.drain(..) {
-            // A thread that is gone has copied all it could.
-            let _ = output.await;
-        }
-    };
-    // What comes later is written by others than the process that was run.
-    let _ = tokio::time::timeout(PATIENCE, all).await;
+    // What comes later is left to whoever writes it.
+    let _ = tokio::time::timeout(PATIENCE, drain(outputs)).await;
+}
+
+/// Waits until all is copied.
+pub(crate) async fn drain(outputs: &mut Vec<Copied>) {
+    for output in outputs.drain(..) {
+        // A thread that is gone has copied all it could.
+        let _ = output.await;
+    }
 }
 
 /// Returns a descriptor of our own for a stream.

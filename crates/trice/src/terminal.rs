@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
-use crate::relay::{Copied, copy, own, settle};
+use crate::relay::{Copied, copy, drain, own, settle};
 
 /// The caller's terminal in raw mode, until this is dropped.
 #[derive(Debug)]
@@ -86,8 +86,13 @@ impl Window {
         }
     }
 
-    /// Waits for the rest of the output.
+    /// Waits for the rest of the output of a process that has ended.
     pub(crate) async fn settle(&mut self) {
         settle(&mut self.outputs).await;
+    }
+
+    /// Waits for the end of the output, however long it takes.
+    pub(crate) async fn drain(&mut self) {
+        drain(&mut self.outputs).await;
     }
 }

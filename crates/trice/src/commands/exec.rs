@@ -90,6 +90,10 @@ async fn attend(mut conversation: Conversation, pipes: Option<Pipes>, detach: bo
             Told::Failed(fault) => return Err(Failure::Command(fault)),
             Told::Signal(number) => return Ok(128 + number),
             Told::Broken => {
+                conversation.drain().await;
+                if let Some(mut pipes) = pipes {
+                    pipes.drain().await;
+                }
                 let message = "the engine died: how the command ended is not known";
                 return Err(Failure::fault(Code::Internal, message));
             }
