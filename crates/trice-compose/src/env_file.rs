@@ -146,7 +146,7 @@ services:
             ),
             ("/p/.env", "TAKEN=outside"),
             ("/p/a.env", "OWN=file\nA=a\nBARE=file\nREF=$OWN"),
-            ("/p/b.env", "A=b\nC=$A-$TAKEN"),
+            ("/p/b.env", "A=b\nC=$A-$TAKEN\nD=$OWN $COMPOSE_PROJECT_NAME"),
             ("/p/r.env", "RAW='$A'"),
             ("/p/l.env", "a=label\nb=file\nc=$a"),
         ];
@@ -160,6 +160,7 @@ services:
               A: b
               BARE: null
               C: a-outside
+              D: own p
               OWN: own
               RAW: "'$$A'"
               REF: own

@@ -177,6 +177,7 @@ services:
     networks: [back]
     volumes: ['./a:/a', 'data:/d']
   off: { image: y, profiles: [never] }
+  web: { image: z, networks: [back] }
 networks: { back: }
 volumes: { data: }
 ",
@@ -220,7 +221,8 @@ volumes: { data: }
             ("services.web.front.networks.back.ipv4_address", "compose.yaml:6:16"),
             ("services.web.front.volumes[1]", "compose.yaml:7:25"),
             ("services.off.image", "compose.yaml:8:17"),
-            ("volumes.data", "compose.yaml:10:12"),
+            ("services.web.image", "compose.yaml:9:17"),
+            ("volumes.data", "compose.yaml:11:12"),
         ];
         for (path, at) in rows {
             assert_eq!(place(path), at, "{path}");

@@ -360,3 +360,52 @@ fn bridge_mode_is_the_default_network() {
         working_dir: /p
         "#);
 }
+
+#[test]
+fn zero_is_no_limit_and_the_unspecified_address_is_all_of_them() {
+    let text = "
+name: p
+services:
+  s:
+    image: x
+    network_mode: none
+    mem_limit: 0
+    cpus: 0
+    cpu_quota: 0
+    cpu_period: 0
+    cpu_shares: 0
+    pids_limit: -1
+    memswap_limit: -1
+    shm_size: 0
+    ports: ['0.0.0.0:80:80', '0:81']
+";
+    insta::assert_snapshot!(project(text), @r#"
+    name: p
+    services:
+      s:
+        attach: true
+        image: x:latest
+        links_env: ports
+        network_mode: none
+        ports:
+          - host_ip: null
+            published:
+              fixed: 80
+            target:
+              number: 80
+              protocol: tcp
+          - host_ip: null
+            published: any
+            target:
+              number: 81
+              protocol: tcp
+        pull_policy: missing
+        replicas: 1
+        resources:
+          memory_swap: -1
+        restart: "no"
+    files:
+      - /p/compose.yaml
+    working_dir: /p
+    "#);
+}

@@ -99,6 +99,146 @@ fn the_variables_that_files_name_are_listed_without_filling_them_in() {
         ");
 }
 
+#[test]
+fn what_is_implied_and_what_is_the_default_is_said() {
+    let text = "
+name: p
+services:
+  s:
+    image: x
+    scale: 2
+    mem_limit: 0
+    build: { args: { SET: 1, TAKEN: , UNSET: } }
+    deploy: { labels: { a: b } }
+    extra_hosts: ['b=2.2.2.2', 'a:1.1.1.1']
+    gpus: [{ driver: d }, { device_ids: [a] }]
+    network_mode: none
+    pre_start: [{ command: a }, { command: b, image: other }]
+    secrets: [key]
+    volumes_from: [t, 'container:c']
+  t: { image: x, ipc: 'service:s2', network_mode: none, volumes: ['v:/v', 'w:/w'] }
+  s2: { image: x, network_mode: none }
+secrets: { key: { environment: KEY } }
+volumes:
+  v: { driver: local, driver_opts: { type: none, o: bind, device: ./v } }
+  w: { driver: other, driver_opts: { o: bind, device: ./w } }
+";
+    let mut request = request();
+    request.environment.insert("TAKEN".to_owned(), "outside".to_owned());
+    insta::assert_snapshot!(crate::testing::config(&request, &[("/p/compose.yaml", text)]), @r#"
+    name: p
+    services:
+      s:
+        build:
+          args:
+            SET: "1"
+            TAKEN: outside
+          context: /p
+          dockerfile: Dockerfile
+        command: null
+        depends_on:
+          t:
+            condition: service_started
+            required: true
+        deploy:
+          labels:
+            a: b
+          placement: {}
+          replicas: 2
+          resources: {}
+        entrypoint: null
+        extra_hosts:
+          - a=1.1.1.1
+          - b=2.2.2.2
+        gpus:
+          - count: -1
+            driver: d
+          - device_ids:
+              - a
+        image: x
+        network_mode: none
+        pre_start:
+          - command:
+              - a
+            image: x
+          - command:
+              - b
+            image: other
+        scale: 2
+        secrets:
+          - source: key
+            target: /run/secrets/key
+        volumes_from:
+          - t
+          - container:c
+      s2:
+        command: null
+        entrypoint: null
+        image: x
+        network_mode: none
+      t:
+        command: null
+        depends_on:
+          s2:
+            condition: service_started
+            required: true
+            restart: true
+        entrypoint: null
+        image: x
+        ipc: service:s2
+        network_mode: none
+        volumes:
+          - source: v
+            target: /v
+            type: volume
+            volume: {}
+          - source: w
+            target: /w
+            type: volume
+            volume: {}
+    volumes:
+      v:
+        driver: local
+        driver_opts:
+          device: /p/v
+          o: bind
+          type: none
+        name: p_v
+      w:
+        driver: other
+        driver_opts:
+          device: ./w
+          o: bind
+        name: p_w
+    secrets:
+      key:
+        environment: KEY
+        name: p_key
+    "#);
+}
+
+#[test]
+fn an_old_version_is_dropped_with_a_warning() {
+    insta::assert_snapshot!(crate::testing::told("version: '3'\nservices: { s: { image: x } }"), @"warning: compose.yaml:1:1 version: `version` is out of use, and says nothing [remove it]");
+}
+
+#[test]
+fn ranges_variables_and_mistakes_beyond_measure_are_cut_off() {
+    let told = |text: &str| {
+        let told = crate::testing::told(text);
+        let lines: Vec<&str> = told.lines().collect();
+        format!("{} lines, the last: {}", lines.len(), lines.last().unwrap_or(&""))
+    };
+    let ports = ["'1-40000'", "'1-40000/udp'", "'1-40000/sctp'"].join(", ");
+    insta::assert_snapshot!(told(&format!("services: {{ s: {{ image: x, ports: [{ports}] }} }}")), @"1 lines, the last: compose.yaml:1:47 services.s.ports[1]: the short forms of this file stand for more than 70000 values");
+    let unknown: String = (0..1_500).map(|number| format!("k{number}: 1\n")).collect();
+    insta::assert_snapshot!(told(&unknown), @"1001 lines, the last: : and 500 more like these");
+    let mut request = request();
+    request.environment.insert("LONG".to_owned(), "x".repeat(1 << 19));
+    let text = format!("x-a: [{}]\nservices: {{}}", "'$LONG', ".repeat(100));
+    insta::assert_snapshot!(crate::testing::config(&request, &[("/p/compose.yaml", &text)]), @"compose.yaml:1:583 x-a[64]: variables make the document more than 32 MiB larger");
+}
+
 proptest! {
     #[test]
     fn no_text_takes_the_loader_down(
