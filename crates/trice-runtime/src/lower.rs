@@ -223,3 +223,6 @@ fn root(spec: &ContainerSpec, needed: &mut Slots, operations: &mut Vec<Operation
     operations.push(Operation::AttachWritable { tree: needed.take(Needed::Writable) });
     operations.push(Operation::MountRoot { layers: spec.layers.len() as u32 });
 }
+
+#[cfg(test)]
+mod tests;

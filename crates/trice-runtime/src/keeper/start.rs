@@ -184,6 +184,8 @@ fn say(word: &str) {
 /// Returns a keeper that is ready; `None` if there is one already.
 fn begin(role: Role) -> io::Result<Option<Keeper>> {
     let proof = SingleThread::prove()?;
+    // It was run by the number of a descriptor, which says nothing to who looks at a list of processes.
+    rustix::thread::set_name(c"trice-keeper")?;
     title::remember()?;
     allow_many_files()?;
     rustix::process::umask(Mode::from(0o077));

@@ -2,6 +2,7 @@
 //!
 //! It is started by a keeper, as the real one is, takes back what the keeper and the kernel have, and then answers
 //! questions on its socket: one JSON line each way.
+#![allow(clippy::print_stderr, reason = "an engine of a test that fails says why")]
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
@@ -92,7 +93,7 @@ fn act(directories: Directories, shared: Shared) -> io::Result<()> {
     for id in actor.containers.folders() {
         match inventory.processes.get(id.as_str()) {
             Some((spawned, status)) => {
-                drop(actor.report.found.insert(id.to_string(), (spawned.pid, *status)))
+                actor.report.found.insert(id.to_string(), (spawned.pid, *status));
             }
             None => {
                 let kept = actor.containers.kept(&id)?;

@@ -2,9 +2,13 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{Winsize, tcsetwinsize};
 use trice_runtime::container::ExecStdio;
+use trice_runtime::keeper::link::Told;
+use trice_runtime::vault;
 use trice_test::waiting::until;
 
 use crate::realm::{Realm, Running, in_realm, read_log};
@@ -16,6 +20,7 @@ tests![
     what_is_run_in_a_container_has_a_terminal_of_its_own,
     the_size_of_a_terminal_is_told_to_the_program,
     a_program_hears_when_nobody_holds_its_terminal_any_more,
+    a_terminal_outlives_the_keeper,
 ];
 
 /// Waits until the container has printed `word`, and returns all that it printed.
@@ -96,5 +101,33 @@ fn a_program_hears_when_nobody_holds_its_terminal_any_more() {
         assert_eq!(realm.exit_of("exec/hup"), 9 << 8);
         realm.containers.link().forget("exec/hup").unwrap();
         realm.kill(running);
+    });
+}
+
+fn a_terminal_outlives_the_keeper() {
+    in_realm(|realm| {
+        let mut spec = shell("trap '' HUP; echo ready; read line; echo got $line; exit 6");
+        spec.process.tty = true;
+        let running = realm.start(spec);
+        printed(realm, &running, "ready");
+        realm.keeper.lock().unwrap().kill().unwrap();
+        realm.keeper.lock().unwrap().wait().unwrap();
+        assert!(matches!(realm.next_told(), Told::Gone));
+        assert!(realm.succeed().processes.is_empty());
+        let terminal = running.prepared.terminal.as_ref().unwrap().try_clone().unwrap();
+        File::from(terminal).write_all(b"typed\n").unwrap();
+        printed(realm, &running, "got typed");
+        let mut polled = [PollFd::new(&running.prepared.pidfd, PollFlags::IN)];
+        poll(&mut polled, None).unwrap();
+        if vault::is_supported() {
+            // Whoever is the parent now reaps it in his own time.
+            let status = until("its parent has reaped it", || {
+                let kept = realm.containers.kept(&running.spec.id).unwrap()?;
+                trice_sys::pidfd::exit_status(kept.as_fd()).unwrap()
+            });
+            assert_eq!(status, 6 << 8);
+        }
+        realm.containers.remove(&running.spec.id).unwrap();
+        assert_eq!(realm.run(shell("echo by the heir")).ok(), "by the heir\n");
     });
 }

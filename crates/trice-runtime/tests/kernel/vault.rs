@@ -1,4 +1,5 @@
 //! Exit statuses that the kernel keeps.
+#![allow(clippy::print_stderr, reason = "a test says aloud what this machine cannot")]
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
