@@ -100,6 +100,7 @@ impl Engine {
                 continue;
             };
             tell_step(operation, &action, StepState::Working);
+            operation.begun.push(action.clone());
             self.begin_step(operation, step, &action);
         }
         moved | self.end_waits(operation)
@@ -208,11 +209,17 @@ impl Engine {
     }
 
     /// Ends an operation: told to all who listen, forgotten by the store. One whose plan led to a fact is planned
-    /// again.
+    /// again, and one that failed first takes back what it made in vain.
     fn conclude(&mut self, mut operation: Operation, lane: &mut Lane) {
         let succeeded = operation.execution.as_ref().is_some_and(|execution| execution.succeeded());
         if succeeded && operation.execution.as_ref().is_some_and(|execution| !execution.plan().complete) {
             operation.execution = None;
+            lane.current = Some(operation);
+            return;
+        }
+        if !operation.faults.is_empty() && operation.is_undone() {
+            let plan = trice_plan::undo::undo(&operation.begun, &self.world.found);
+            operation.begin_undo(plan);
             lane.current = Some(operation);
             return;
         }

@@ -11,6 +11,7 @@ use trice_api::fault::Fault;
 use trice_model::container::{ContainerState, ExitStatus, NetworkNamespace};
 use trice_model::id::ContainerId;
 use trice_model::signal::Signal;
+use trice_plan::links;
 use trice_plan::restart::{Exit, Next, after_exit};
 use trice_runtime::keeper::link::Told;
 
@@ -111,6 +112,16 @@ impl Engine {
         let state = self.world.found.containers.get(id).map(|container| container.state);
         if !matches!(state, Some(ContainerState::Restarting { at, .. }) if at <= now()) {
             return;
+        }
+        // Those it is linked to may have other addresses by now.
+        let variables = self
+            .world
+            .found
+            .containers
+            .get(id)
+            .map(|container| links::variables(&self.world.found, container));
+        if let (Some(variables), Some(container)) = (variables, self.world.found.containers.get_mut(id)) {
+            container.spec.process.link_env = variables;
         }
         let tally = self.world.tallies.get(id).copied().unwrap_or_default().restarted();
         if let Ok(job) = self.begin_start(id, tally) {

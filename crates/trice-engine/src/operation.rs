@@ -36,6 +36,10 @@ pub(crate) struct Operation {
     pub(crate) fetched: BTreeSet<ImageRef>,
     /// What went wrong.
     pub(crate) faults: Vec<Fault>,
+    /// The steps that have begun, of all its plans so far: what is undone if it fails.
+    pub(crate) begun: Vec<Action>,
+    /// It has failed, and what it made in vain is being taken back.
+    pub(crate) undoing: bool,
     /// What was told already, so that a plan made again does not repeat it.
     noted: BTreeSet<String>,
 }
@@ -50,6 +54,8 @@ impl Operation {
             execution: None,
             fetched: BTreeSet::new(),
             faults: Vec::new(),
+            begun: Vec::new(),
+            undoing: false,
             noted: BTreeSet::new(),
         }
     }
@@ -62,6 +68,17 @@ impl Operation {
             }
         }
         self.execution = Some(Execution::new(plan, on_failure(&self.record.intent)));
+    }
+
+    /// Takes the plan of the way back.
+    pub(crate) fn begin_undo(&mut self, plan: Plan) {
+        self.undoing = true;
+        self.execution = Some(Execution::new(plan, OnFailure::GoOn));
+    }
+
+    /// Whether what it made is taken back if it fails.
+    pub(crate) fn is_undone(&self) -> bool {
+        !self.undoing && on_failure(&self.record.intent) == OnFailure::Stop
     }
 
     /// Tells all who listen; who went away is forgotten.

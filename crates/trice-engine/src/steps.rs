@@ -302,6 +302,7 @@ impl Engine {
         self.early_ends.remove(id);
         if let Some(container) = self.world.found.containers.get_mut(id) {
             container.state = ContainerState::Exited { exit: ExitStatus::Code(code) };
+            container.started_at = None;
             container.finished_at = Some(now());
             self.changed.insert(container.spec.project.clone());
         }

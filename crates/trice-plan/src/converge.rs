@@ -20,13 +20,13 @@ use crate::changes::{Changes, Creation, Crew, Member, Start};
 use crate::follow::{self, Renewed};
 use crate::found;
 use crate::instance;
-use crate::intent::Recreate;
 use crate::links;
 use crate::lower::mounts;
 use crate::network::{self, Networks};
 use crate::place::{Leaving, Place};
 use crate::recreate::{self, Fate};
 use crate::up::Wish;
+use trice_model::intent::Recreate;
 
 /// Why containers are started.
 pub(crate) const WANTED: &str = "wanted running";

@@ -15,13 +15,13 @@ use trice_model::volume::VolumeSpec;
 use crate::changes::Changes;
 use crate::converge;
 use crate::found::{self, Found};
-use crate::intent::DownOptions;
 use crate::label;
 use crate::lower::mounts;
 use crate::order::{self, Edges};
 use crate::place;
 use crate::plan::Plan;
 use crate::weave;
+use trice_model::intent::DownOptions;
 
 const DOWN: &str = "the project goes down";
 

@@ -7,10 +7,22 @@
 //!      └──────────────────────┴──────────────────────┘
 //! ```
 //!
-//! Failures of probes that began in the start period do not count while nothing has succeeded yet; one
-//! success ends that grace at once. While it lasts, probes follow each other by `start_interval`.
+//! Nobody should wait a whole interval to hear that a container has been at work since its first moment. So probes begin
+//! at once and follow each other ever more slowly, until the first regular one is due; those early ones can only
+//! succeed. Nor do failures count of probes that began in the start period, while nothing has succeeded yet; one
+//! success ends that grace at once.
 //!
-//! Sources: Compose Specification, `05-services.md`, "healthcheck"; moby `daemon/health.go`.
+//! ```text
+//! start        interval, or start period if longer
+//!   │ │  │    │        │                  │                  │
+//!   └─early, at 50 ms, then doubled──► regular, by interval ────►
+//!     failures do not count              failures count
+//! ```
+//!
+//! Sources: Compose Specification, `05-services.md`, "healthcheck"; moby `daemon/health.go`, which waits for the first
+//! interval.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use trice_model::health::{Health, HealthSpec};
@@ -53,7 +65,7 @@ pub fn after_probe(spec: &HealthSpec, probes: Probes, probe: Probe, now: Timesta
 }
 
 fn after_failure(spec: &HealthSpec, probes: Probes, began_at: Timestamp) -> Probes {
-    if probes.health == Health::Starting && began_at.since(probes.started_at) < spec.start_period {
+    if probes.health == Health::Starting && began_at.since(probes.started_at) < grace(spec) {
         return probes;
     }
     let failures = probes.failures.saturating_add(1);
@@ -61,20 +73,27 @@ fn after_failure(spec: &HealthSpec, probes: Probes, began_at: Timestamp) -> Prob
     Probes { health, failures, ..probes }
 }
 
+/// The first early probe comes after this.
+const EARLIEST: Duration = Duration::from_millis(50);
+
+/// Returns how long after the start failures do not count.
+fn grace(spec: &HealthSpec) -> Duration {
+    spec.start_period.max(spec.interval)
+}
+
 fn next_probe(spec: &HealthSpec, probes: Probes, now: Timestamp) -> Timestamp {
-    let grace_left = spec.start_period.saturating_sub(now.since(probes.started_at));
-    if probes.health == Health::Starting && !grace_left.is_zero() {
-        // Not beyond the end of the grace: from there on the state is wanted soon.
-        now.plus(spec.start_interval.min(grace_left))
-    } else {
-        now.plus(spec.interval)
+    let since_start = now.since(probes.started_at);
+    let grace_left = grace(spec).saturating_sub(since_start);
+    if probes.health != Health::Starting || grace_left.is_zero() {
+        return now.plus(spec.interval);
     }
+    // As long again as it has been: doubling. Not slower than the start interval, and not beyond the end of the grace.
+    let early = since_start.max(EARLIEST).min(spec.start_interval).min(grace_left);
+    now.plus(early)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use trice_model::health::HealthTest;
 
@@ -93,53 +112,48 @@ mod tests {
         Timestamp(0).plus(Duration::from_secs(seconds))
     }
 
-    /// Plays outcomes one after the other, each probe taking a second; returns `second health failures` a
-    /// probe.
+    /// Plays outcomes one after the other, each probe taking no time; returns `millisecond health failures` a probe.
     fn play(spec: &HealthSpec, outcomes: &str) -> Vec<String> {
         let (mut probes, mut due) = at_start(spec, second(0));
         outcomes
             .chars()
             .map(|outcome| {
-                let probe = Probe { began_at: due, succeeded: outcome == '+' };
-                let began_s = due.0 / 1_000_000_000;
-                (probes, due) = after_probe(spec, probes, probe, due.plus(Duration::from_secs(1)));
-                format!("{began_s} {:?} {}", probes.health, probes.failures)
+                let began = due;
+                (probes, due) =
+                    after_probe(spec, probes, Probe { began_at: due, succeeded: outcome == '+' }, due);
+                format!("{} {:?} {}", began.0 / 1_000_000, probes.health, probes.failures)
             })
             .collect()
     }
 
     #[test]
-    fn three_failures_in_a_row_are_unhealthy_and_one_success_is_healthy_again() {
+    fn early_probes_follow_ever_more_slowly_and_only_a_success_of_theirs_counts() {
         assert_eq!(
-            play(&spec(0), "--+---+"),
-            [
-                "30 Starting 1",
-                "61 Starting 2",
-                "92 Healthy 0",
-                "123 Healthy 1",
-                "154 Healthy 2",
-                "185 Unhealthy 3",
-                "216 Healthy 0"
-            ]
+            play(&spec(0), "----+"),
+            ["50 Starting 0", "100 Starting 0", "200 Starting 0", "400 Starting 0", "800 Healthy 0"]
         );
     }
 
     #[test]
-    fn failures_in_the_start_period_do_not_count_and_come_at_the_shorter_interval() {
+    fn from_the_first_interval_on_three_failures_in_a_row_are_unhealthy_and_one_success_is_healthy_again() {
+        let played = play(&spec(0), "---------------+");
+        let late: Vec<&str> =
+            played.iter().map(String::as_str).skip_while(|line| !line.starts_with("30000")).collect();
+        assert_eq!(late, ["30000 Starting 1", "60000 Starting 2", "90000 Unhealthy 3", "120000 Healthy 0"]);
+    }
+
+    #[test]
+    fn failures_in_the_start_period_do_not_count_however_long_it_is() {
+        let played = play(&spec(60), &"-".repeat(24));
+        let last_free = played.iter().rposition(|line| line.ends_with(" 0"));
+        assert!(last_free.is_some_and(|at| played[at + 1] == "60000 Starting 1"), "{played:?}");
+    }
+
+    #[test]
+    fn a_success_ends_the_grace() {
         assert_eq!(
-            play(&spec(12), "-----"),
-            ["5 Starting 0", "11 Starting 0", "42 Starting 1", "73 Starting 2", "104 Unhealthy 3"]
+            play(&spec(300), "+---"),
+            ["50 Healthy 0", "30050 Healthy 1", "60050 Healthy 2", "90050 Unhealthy 3"]
         );
-    }
-
-    #[test]
-    fn the_first_probe_waits_no_longer_than_the_start_period() {
-        assert_eq!(at_start(&spec(2), second(0)).1, second(2));
-        assert_eq!(at_start(&spec(0), second(0)).1, second(30));
-    }
-
-    #[test]
-    fn a_success_ends_the_start_period() {
-        assert_eq!(play(&spec(300), "+---").last().map(String::as_str), Some("98 Unhealthy 3"));
     }
 }

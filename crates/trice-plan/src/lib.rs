@@ -7,6 +7,7 @@
 //!           ── lower ── diff ── recreate, follow     what a container is, and what becomes of it
 //!           ── converge                              what must change
 //!   down, start                                      the same from records alone
+//!   undo                                             what a failed operation made in vain
 //!   changes ── order, weave ── action                what comes before what: the answer
 //!
 //! restart, health                                    what follows an exit, what follows a probe
@@ -49,7 +50,6 @@ pub mod address;
 pub mod firewall;
 pub mod found;
 pub mod health;
-pub mod intent;
 pub mod links;
 pub mod mistake;
 pub mod names;
@@ -57,6 +57,7 @@ pub mod network;
 pub mod plan;
 pub mod realm;
 pub mod restart;
+pub mod undo;
 
 #[cfg(test)]
 mod properties;

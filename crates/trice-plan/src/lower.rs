@@ -292,8 +292,8 @@ mod tests {
     use serde_json::json;
     use trice_model::service::Condition;
 
-    use crate::intent::UpOptions;
     use crate::testing::{World, name};
+    use trice_model::intent::UpOptions;
 
     /// Returns a record, a line each, without what says nothing, and without what is long or never the same.
     fn summary(world: &World, service: &str) -> String {

@@ -16,8 +16,8 @@ use trice_model::time::Timestamp;
 
 use crate::follow;
 use crate::found::{self, Found};
-use crate::intent::{Recreate, UpOptions};
 use crate::mistake::PlanError;
+use trice_model::intent::{Recreate, UpOptions};
 
 /// Why a service's containers cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -19,10 +19,10 @@ use trice_model::time::Timestamp;
 
 use crate::action::Action;
 use crate::found::Found;
-use crate::intent::Intent;
 use crate::mistake::PlanError;
 use crate::realm::Realm;
 use crate::{down, run, start, up};
+use trice_model::intent::Intent;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

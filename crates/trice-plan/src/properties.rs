@@ -15,10 +15,10 @@ use trice_model::time::Timestamp;
 
 use crate::action::Action;
 use crate::found;
-use crate::intent::{Intent, UpOptions};
 use crate::plan::{Plan, StepId};
 use crate::properties::made::{SERVICES, apply, edit, options, project, world};
 use crate::testing::{World, down_with_volumes, name};
+use trice_model::intent::{Intent, UpOptions};
 
 /// Carries `plan` out in an order of its own: `choices` says which of the possible steps comes next; it ends
 /// after `limit` steps.

@@ -17,7 +17,6 @@ use trice_model::time::Timestamp;
 
 use crate::action::{Action, Target, Until};
 use crate::found::Found;
-use crate::intent::{RunOptions, UpOptions};
 use crate::lower::mounts;
 use crate::mistake::PlanError;
 use crate::order;
@@ -25,6 +24,7 @@ use crate::place::{self, Place};
 use crate::plan::{Plan, StepId};
 use crate::realm::Realm;
 use crate::up::{self, Wish};
+use trice_model::intent::{RunOptions, UpOptions};
 
 /// Plans a `run`.
 ///

@@ -22,11 +22,11 @@ use trice_model::time::Timestamp;
 use trice_model::volume::Volume;
 
 use crate::found::Found;
-use crate::intent::{DownOptions, Intent, UpOptions};
 use crate::mistake::PlanError;
 use crate::plan::{self, Plan};
 use crate::realm::Realm;
 use crate::testing::machine::Machine;
+use trice_model::intent::{DownOptions, Intent, UpOptions};
 
 /// Returns a name of any kind.
 pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T

@@ -28,7 +28,6 @@ use crate::fetch;
 use crate::follow;
 use crate::found::{self, Found};
 use crate::instance;
-use crate::intent::UpOptions;
 use crate::lower::{self, Lowered, Lowering};
 use crate::mistake::{Mistakes, PlanError};
 use crate::network::{self, NetworkError, Networks};
@@ -39,6 +38,7 @@ use crate::port::{self, Berth, Lead, Occupied, PortError, Published};
 use crate::realm::Realm;
 use crate::volume::{self, VolumeError, Volumes};
 use crate::weave;
+use trice_model::intent::UpOptions;
 
 /// Plans an `up`.
 ///

@@ -14,8 +14,8 @@ use trice_model::service::{Condition, NetworkMode, Service};
 use trice_model::time::Timestamp;
 
 use crate::found;
-use crate::intent::{Recreate, UpOptions};
 use crate::testing::{World, key, name};
+use trice_model::intent::{Recreate, UpOptions};
 
 /// The services of made-up projects.
 pub(super) const SERVICES: [&str; 5] = ["alfa", "bravo", "charlie", "delta", "echo"];

@@ -7,8 +7,8 @@ use trice_model::container::{ContainerState, ExitStatus};
 use trice_model::mount::{Mount, MountSource};
 use trice_model::service::Condition;
 
-use crate::intent::{DownOptions, Intent};
 use crate::testing::{World, down_with_volumes, name, services, text};
+use trice_model::intent::{DownOptions, Intent};
 
 fn shop() -> World {
     let mut world = World::new(&[("db", "pg:16"), ("web", "shop:1")]);

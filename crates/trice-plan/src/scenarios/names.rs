@@ -6,10 +6,10 @@ use trice_model::port::{ContainerPort, HostPort, Protocol};
 use trice_model::service::LinksEnv;
 
 use crate::firewall::firewall;
-use crate::intent::{Intent, RunOptions};
 use crate::links;
 use crate::names::names;
 use crate::testing::{World, name, realm};
+use trice_model::intent::{Intent, RunOptions};
 
 fn table(world: &World) -> String {
     let table = names(&world.machine.found, &world.project.name);

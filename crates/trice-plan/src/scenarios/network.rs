@@ -5,8 +5,8 @@ use trice_model::network::{InstanceSpec, MacAddress};
 use trice_model::port::HostPort;
 use trice_model::service::{ExtraHost, NetworkMode, Service};
 
-use crate::intent::UpOptions;
 use crate::testing::{World, found, name, plan_for, plan_with, services};
+use trice_model::intent::UpOptions;
 
 fn instance<'a>(world: &'a World, text: &str) -> &'a InstanceSpec {
     &world.machine.found.instances[&name::<trice_model::name::ContainerName>(text)].spec

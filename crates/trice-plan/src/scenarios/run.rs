@@ -5,8 +5,8 @@ use trice_model::container::{ObservedContainer, Role};
 use trice_model::port::HostPort;
 use trice_model::service::Condition;
 
-use crate::intent::{Intent, RunOptions};
 use crate::testing::{World, name, text};
+use trice_model::intent::{Intent, RunOptions};
 
 fn shop() -> World {
     let mut world = World::new(&[("db", "pg:16"), ("web", "shop:1")]);

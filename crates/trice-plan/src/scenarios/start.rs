@@ -4,8 +4,8 @@ use insta::assert_snapshot;
 use trice_model::container::{ContainerState, ExitStatus};
 use trice_model::service::Condition;
 
-use crate::intent::Intent;
 use crate::testing::{World, found, name, services, text};
+use trice_model::intent::Intent;
 
 fn shop() -> World {
     let mut world = World::new(&[("db", "pg:16"), ("migrate", "shop:1"), ("web", "shop:1")]);

@@ -8,8 +8,8 @@ use trice_model::mount::{Mount, MountSource};
 use trice_model::port::HostPort;
 use trice_model::service::{Condition, PullPolicy};
 
-use crate::intent::{Recreate, UpOptions};
 use crate::testing::{World, name, plan_for, plan_with, services};
+use trice_model::intent::{Recreate, UpOptions};
 
 fn anonymous(target: &str) -> Mount {
     let source = MountSource::Volume { key: None, subpath: None, nocopy: false };
