@@ -45,8 +45,6 @@ pub(crate) enum CheckMistake {
     NotASshKey(String),
     #[error("a device is `source:target:permissions`, and `{0}` has more parts")]
     BadDevice(String),
-    #[error("`name` and `external.name` say different things")]
-    TwoNames,
     #[error("the short forms of this file stand for more than {MAX_MADE} values")]
     TooMany,
     #[error(transparent)]
@@ -160,11 +158,9 @@ impl Check<'_> {
             self.wrong(node, path, "a mapping");
             return;
         };
-        let mut external = false;
         map.retain(|key, entry| {
             let here = path.key(key);
             if let Some(attribute) = object.find(key) {
-                external |= key == "external" && entry.node.as_map().is_some();
                 self.value(&mut entry.node, attribute.shape, &here);
                 unique::keep_last(&mut entry.node, attribute.unique);
                 return true;
@@ -178,9 +174,6 @@ impl Check<'_> {
             }
             extension
         });
-        if external {
-            self.external(map, path);
-        }
     }
 
     fn keyed(&mut self, node: &mut Node, keys: Keys, of: &'static Shape, path: &Path<'_>) {

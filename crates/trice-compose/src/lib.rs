@@ -33,7 +33,6 @@
 //! - A volume whose name is one letter is a volume, and not a Windows drive.
 //! - Labels, variables and the like may have names that begin with `x-`.
 //! - Two ports that differ in the type of their `published` only are one, and a later `gpus` is added to an earlier.
-//! - `external.name` is made `name` before files are merged, so a later one replaces an earlier `name`.
 //! - Numbers in texts are taken in `build.ulimits` and `blkio_config`, as the specification says.
 //! - `pull_policy` must be one of its forms as a whole; a date without quotes is a text; `pid` may be null.
 //! - `build.ssh` is printed in a form that loads again. Without interpolation, `tmpfs` and `dns_search` are printed as
@@ -57,6 +56,7 @@ pub(crate) mod dotenv;
 pub(crate) mod env_file;
 pub(crate) mod environment;
 pub(crate) mod extends;
+pub(crate) mod external;
 pub(crate) mod include;
 pub(crate) mod interpolate;
 pub(crate) mod loader;

@@ -29,7 +29,7 @@ use crate::tree::node::Node;
 use crate::tree::parse::{self, MAX_BYTES, Unreadable};
 use crate::tree::path::Path as KeyPath;
 use crate::tree::span::{FileId, Span};
-use crate::{conflicts, defaults, interpolate, merge, paths};
+use crate::{conflicts, defaults, external, interpolate, merge, paths};
 
 /// The most Compose files that a project may be made of, each counted as often as it is read.
 const MAX_FILES: usize = 10_000;
@@ -226,7 +226,9 @@ impl<'a> Loader<'a> {
         resets.apply(&mut earlier);
         self.extends(&mut document, &resets, file, context);
         self.drop_version(&mut document);
-        merge::models(earlier, document, &mut self.report)
+        let mut merged = merge::models(earlier, document, &mut self.report);
+        external::rewrite(&mut merged, &mut self.report);
+        merged
     }
 
     fn drop_version(&mut self, document: &mut Node) {

@@ -75,7 +75,7 @@ impl Check<'_> {
         self.value(node, long, path);
     }
 
-    /// Checks what `external` says; [`Check::external`] takes the name out of the long form afterwards.
+    /// Checks what `external` says; [`crate::external`] takes the name out of a mapping when files are merged.
     fn external_value(&mut self, node: &mut Node, flag: &'static Shape, path: &Path<'_>) {
         let Some(map) = node.as_map_mut() else { return self.value(node, flag, path) };
         for (key, value) in map.iter_mut() {
@@ -84,27 +84,6 @@ impl Check<'_> {
             } else if !key.starts_with("x-") {
                 self.report.mistake(value.span, path.key(key), CheckMistake::Unknown(key.to_owned()));
             }
-        }
-    }
-
-    /// Makes `external: {name: NAME}` what it means: `external: true` and `name: NAME`.
-    pub(super) fn external(&mut self, resource: &mut Mapping, path: &Path<'_>) {
-        let Some(external) = resource.get_mut("external") else { return };
-        let span = external.span;
-        let value = std::mem::replace(&mut external.value, Value::Bool(true));
-        let Value::Map(mut long) = value else { return };
-        let Some(name) = long.remove("name") else { return };
-        let here = path.key("external");
-        self.report
-            .warning(span, here, "`external.name` is out of use")
-            .hint("write `external: true` and `name` beside it");
-        match resource.get("name") {
-            Some(other) if *other != name.node => {
-                let other = other.span;
-                self.report.mistake(span, here, CheckMistake::TwoNames).related(other, "the other name");
-            }
-            Some(_) => {}
-            None => resource.insert("name", name.key, name.node),
         }
     }
 
@@ -240,7 +219,6 @@ fn env_file(node: &mut Node) {
 #[cfg(test)]
 mod tests {
     use crate::check::tests::attribute;
-    use crate::testing::checked;
 
     #[test]
     fn short_forms_become_long_ones() {
@@ -252,11 +230,5 @@ mod tests {
         insta::assert_snapshot!(attribute("ulimits: { nproc: 5, nofile: { soft: 1, hard: '2' } }"), @"ulimits: {nproc: 5, nofile: {soft: 1, hard: 2");
         insta::assert_snapshot!(attribute("build: { ssh: [default, a=b], provenance: true, args: [X] }"), @r#"build: {ssh: {default: ~, a: "b"}, provenance: "true", args: {X: ~"#);
         insta::assert_snapshot!(attribute("healthcheck: { test: curl x, interval: 1.5s }"), @r#"healthcheck: {test: ["CMD-SHELL", "curl x"], interval: 1500000000"#);
-    }
-
-    #[test]
-    fn an_external_name_becomes_the_name() {
-        insta::assert_snapshot!(checked("volumes: { a: { external: { name: b } }, c: { external: true } }"), @r#"{volumes: {a: {external: true, name: "b"}, c: {external: true}}}"#);
-        insta::assert_snapshot!(checked("volumes: { a: { name: x, external: { name: b } } }"), @"1:36 volumes.a.external: `name` and `external.name` say different things (the other name: line 1)");
     }
 }
