@@ -4,6 +4,7 @@
 //! every dollar is doubled so that the result can be loaded again.
 
 pub(crate) mod json;
+pub(crate) mod schema;
 pub(crate) mod variables;
 pub(crate) mod yaml;
 
@@ -35,6 +36,11 @@ pub fn yaml(model: &Model) -> String {
 
 fn escaped(model: &Model, text: String) -> String {
     if model.raw || !text.contains('$') { text } else { text.replace('$', "$$") }
+}
+
+/// Returns the JSON Schema of a Compose file, for editors.
+pub fn schema() -> Json {
+    schema::of_a_file()
 }
 
 /// Returns the names of the active services, sorted.

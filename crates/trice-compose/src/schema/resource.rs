@@ -5,67 +5,67 @@ use crate::schema::shape::{INTEGER, Merge, Object, Output, Short as Form, Unset,
 
 /// `networks.*`.
 pub(crate) static NETWORK: Object = Object::new(&[
-    attribute("name", &Text),
-    attribute("driver", &Text),
-    attribute("driver_opts", &Options),
-    attribute("ipam", &Fields(&IPAM)).shown(Output::Always),
-    attribute("external", &Short(Form::External, &Flag)),
-    attribute("internal", &Flag),
-    attribute("attachable", &Flag).elsewhere(),
-    attribute("labels", &Pairs(Unset::Empty)),
-    attribute("enable_ipv4", &Flag).shown(Output::Said),
-    attribute("enable_ipv6", &Flag).shown(Output::Said).not_yet(),
+    attribute("name", &Text, "Its name on this machine."),
+    attribute("driver", &Text, "The driver."),
+    attribute("driver_opts", &Options, "Options of the driver."),
+    attribute("ipam", &Fields(&IPAM), "Its addresses.").shown(Output::Always),
+    attribute("external", &Short(Form::External, &Flag), "Whether it is there already and stays."),
+    attribute("internal", &Flag, "Whether it has no way out."),
+    attribute("attachable", &Flag, "Whether other containers may join it, in Swarm.").elsewhere(),
+    attribute("labels", &Pairs(Unset::Empty), "Labels."),
+    attribute("enable_ipv4", &Flag, "Whether it has IPv4.").shown(Output::Said),
+    attribute("enable_ipv6", &Flag, "Whether it has IPv6.").shown(Output::Said).not_yet(),
 ]);
 
 static IPAM: Object = Object::new(&[
-    attribute("driver", &Text),
-    attribute("config", &List(&Fields(&POOL))).merged(Merge::Pools),
-    attribute("options", &Options).shown(Output::Never).not_yet(),
+    attribute("driver", &Text, "The driver of addresses."),
+    attribute("config", &List(&Fields(&POOL)), "The ranges of addresses.").merged(Merge::Pools),
+    attribute("options", &Options, "Options of that driver.").shown(Output::Never).not_yet(),
 ]);
 
 static POOL: Object = Object::new(&[
-    attribute("subnet", &Text),
-    attribute("gateway", &Text),
-    attribute("ip_range", &Text),
-    attribute("aux_addresses", &Options).not_yet(),
+    attribute("subnet", &Text, "The range."),
+    attribute("gateway", &Text, "The host's address."),
+    attribute("ip_range", &Text, "The part of the range from which addresses are given out."),
+    attribute("aux_addresses", &Options, "Addresses that are not given out, by host name.").not_yet(),
 ]);
 
 /// `volumes.*`.
 pub(crate) static VOLUME: Object = Object::new(&[
-    attribute("name", &Text),
-    attribute("driver", &Text),
-    attribute("driver_opts", &Options).not_yet(),
-    attribute("external", &Short(Form::External, &Flag)),
-    attribute("labels", &Pairs(Unset::Empty)),
+    attribute("name", &Text, "Its name on this machine."),
+    attribute("driver", &Text, "The driver."),
+    attribute("driver_opts", &Options, "Options of the driver.").not_yet(),
+    attribute("external", &Short(Form::External, &Flag), "Whether it is there already and stays."),
+    attribute("labels", &Pairs(Unset::Empty), "Labels."),
 ]);
 
 /// `secrets.*`.
 pub(crate) static SECRET: Object = Object::new(&[
-    attribute("name", &Text),
-    attribute("file", &Text),
-    attribute("environment", &Text),
-    attribute("external", &Short(Form::External, &Flag)),
-    attribute("labels", &Pairs(Unset::Empty)),
-    attribute("driver", &Text),
-    attribute("driver_opts", &Options),
-    attribute("template_driver", &Text),
+    attribute("name", &Text, "Its name on the platform."),
+    attribute("file", &Text, "The file with its content."),
+    attribute("environment", &Text, "The variable with its content."),
+    attribute("external", &Short(Form::External, &Flag), "Whether it is there already and stays."),
+    attribute("labels", &Pairs(Unset::Empty), "Labels."),
+    attribute("driver", &Text, "The driver."),
+    attribute("driver_opts", &Options, "Options of the driver."),
+    attribute("template_driver", &Text, "The driver that fills in templates."),
 ]);
 
 /// `configs.*`.
 pub(crate) static CONFIG: Object = Object::new(&[
-    attribute("name", &Text),
-    attribute("file", &Text),
-    attribute("environment", &Text),
-    attribute("content", &Text),
-    attribute("external", &Short(Form::External, &Flag)),
-    attribute("labels", &Pairs(Unset::Empty)),
-    attribute("template_driver", &Text),
+    attribute("name", &Text, "Its name on the platform."),
+    attribute("file", &Text, "The file with its content."),
+    attribute("environment", &Text, "The variable with its content."),
+    attribute("content", &Text, "Its content."),
+    attribute("external", &Short(Form::External, &Flag), "Whether it is there already and stays."),
+    attribute("labels", &Pairs(Unset::Empty), "Labels."),
+    attribute("template_driver", &Text, "The driver that fills in templates."),
 ]);
 
 /// `models.*`.
 pub(crate) static MODEL: Object = Object::new(&[
-    attribute("name", &Text),
-    attribute("model", &Text).required(),
-    attribute("context_size", &INTEGER),
-    attribute("runtime_flags", &List(&Text)),
+    attribute("name", &Text, "Its name."),
+    attribute("model", &Text, "The OCI artifact.").required(),
+    attribute("context_size", &INTEGER, "The most tokens of its context."),
+    attribute("runtime_flags", &List(&Text), "Flags of the program that runs it."),
 ]);

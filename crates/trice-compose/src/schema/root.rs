@@ -7,21 +7,26 @@ use crate::schema::shape::{Keys, Object, Output, Shape, Short as Form, attribute
 
 /// A Compose file.
 pub(crate) static ROOT: Object = Object::new(&[
-    attribute("version", &Text),
-    attribute("name", &Text),
-    attribute("include", &List(&Short(Form::Include, &Fields(&INCLUDE)))).shown(Output::Never),
-    attribute("services", &SERVICES).shown(Output::Always),
-    attribute("networks", &NETWORKS),
-    attribute("volumes", &VOLUMES),
-    attribute("secrets", &SECRETS),
-    attribute("configs", &CONFIGS),
-    attribute("models", &MODELS).shown(Output::Never).not_yet(),
+    attribute("version", &Text, "Out of use; it says nothing."),
+    attribute("name", &Text, "The project's name, unless `-p` or `COMPOSE_PROJECT_NAME` gives one."),
+    attribute(
+        "include",
+        &List(&Short(Form::Include, &Fields(&INCLUDE))),
+        "Other Compose models, whose resources become this one's.",
+    )
+    .shown(Output::Never),
+    attribute("services", &SERVICES, "The services by name.").shown(Output::Always),
+    attribute("networks", &NETWORKS, "The networks by key."),
+    attribute("volumes", &VOLUMES, "The named volumes by key."),
+    attribute("secrets", &SECRETS, "Files with content that nobody else should see, by key."),
+    attribute("configs", &CONFIGS, "Files with content, by key."),
+    attribute("models", &MODELS, "AI models by key.").shown(Output::Never).not_yet(),
 ]);
 
 static INCLUDE: Object = Object::closed(&[
-    attribute("path", &Texts),
-    attribute("env_file", &Texts),
-    attribute("project_directory", &Text),
+    attribute("path", &Texts, "The model's file; of several, the later are merged over the first."),
+    attribute("env_file", &Texts, "Files with variables that the model is read under."),
+    attribute("project_directory", &Text, "The folder that the model's relative paths count from."),
 ]);
 
 /// The mapping under `services`.

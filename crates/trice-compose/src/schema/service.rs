@@ -16,105 +16,162 @@ use crate::schema::shape::{
 
 /// A service.
 pub(crate) static SERVICE: Object = Object::new(&[
-    attribute("profiles", &TEXT_SET).unique(Unique::Text),
-    attribute("annotations", &Pairs(Unset::Empty)).not_yet(),
-    attribute("attach", &Flag).shown(Output::Said),
-    attribute("build", &Short(Form::Build, &Fields(&BUILD))).shown(Output::Said).not_yet(),
-    attribute("develop", &Nullable(&Fields(&DEVELOP))).shown(Output::Said).elsewhere(),
-    attribute("blkio_config", &Fields(&BLKIO)).shown(Output::Said).not_yet(),
-    attribute("cap_add", &TEXT_SET).unique(Unique::Text),
-    attribute("cap_drop", &TEXT_SET).unique(Unique::Text),
-    attribute("cgroup_parent", &Text).not_yet(),
-    attribute("cgroup", &OneOf(&["host", "private"])),
-    attribute("cpu_count", &Integer { min: 0, max: i64::MAX }).windows(),
-    attribute("cpu_percent", &Integer { min: 0, max: 100 }).windows(),
-    attribute("cpu_period", &INTEGER),
-    attribute("cpu_quota", &INTEGER),
-    attribute("cpu_rt_period", &INTEGER).not_yet(),
-    attribute("cpu_rt_runtime", &INTEGER).not_yet(),
-    attribute("cpus", &Number),
-    attribute("cpuset", &Text).not_yet(),
-    attribute("cpu_shares", &INTEGER),
-    attribute("command", &Command).merged(Merge::Replace).shown(Output::Always),
-    attribute("configs", &List(&Short(Form::FileMount, &Fields(&FILE_MOUNT))))
-        .unique(Unique::File(""))
+    attribute("profiles", &TEXT_SET, "The service is active only when one of these is asked for.")
+        .unique(Unique::Text),
+    attribute("annotations", &Pairs(Unset::Empty), "Annotations of the container.").not_yet(),
+    attribute("attach", &Flag, "Whether an attached `up` shows its output.").shown(Output::Said),
+    attribute("build", &Short(Form::Build, &Fields(&BUILD)), "How its image is built.")
+        .shown(Output::Said)
         .not_yet(),
-    attribute("container_name", &ContainerName),
-    attribute("credential_spec", &Fields(&CREDENTIAL_SPEC)).shown(Output::Said).windows(),
-    attribute("depends_on", &DEPENDS_ON),
-    attribute("deploy", &Nullable(&Fields(&DEPLOY))).shown(Output::Said),
-    attribute("device_cgroup_rules", &TEXT_SET).not_yet(),
-    attribute("devices", &List(&Short(Form::Device, &Fields(&DEVICE))))
+    attribute("develop", &Nullable(&Fields(&DEVELOP)), "What is done when files change.")
+        .shown(Output::Said)
+        .elsewhere(),
+    attribute("blkio_config", &Fields(&BLKIO), "Weights and limits of block devices.")
+        .shown(Output::Said)
+        .not_yet(),
+    attribute("cap_add", &TEXT_SET, "Capabilities over the default ones, or `ALL`.").unique(Unique::Text),
+    attribute("cap_drop", &TEXT_SET, "Default capabilities that it does not want, or `ALL`.")
+        .unique(Unique::Text),
+    attribute("cgroup_parent", &Text, "The cgroup that its own is made in.").not_yet(),
+    attribute("cgroup", &OneOf(&["host", "private"]), "Whose cgroup namespace it sees."),
+    attribute("cpu_count", &Integer { min: 0, max: i64::MAX }, "The number of processors, on Windows.")
+        .windows(),
+    attribute("cpu_percent", &Integer { min: 0, max: 100 }, "The share of the processors, on Windows.")
+        .windows(),
+    attribute("cpu_period", &INTEGER, "The period of the processor quota, in microseconds."),
+    attribute("cpu_quota", &INTEGER, "Processor time in each period, in microseconds."),
+    attribute("cpu_rt_period", &INTEGER, "The period of real-time scheduling, in microseconds.").not_yet(),
+    attribute("cpu_rt_runtime", &INTEGER, "Real-time processor time in each period, in microseconds.")
+        .not_yet(),
+    attribute("cpus", &Number, "The most processors, also a fraction."),
+    attribute("cpuset", &Text, "The processors it may run on, such as `0-2,4`.").not_yet(),
+    attribute("cpu_shares", &INTEGER, "Its weight against others; 1024 is usual."),
+    attribute("command", &Command, "In place of the image's command.")
+        .merged(Merge::Replace)
+        .shown(Output::Always),
+    attribute(
+        "configs",
+        &List(&Short(Form::FileMount, &Fields(&FILE_MOUNT))),
+        "Configs that it gets as files.",
+    )
+    .unique(Unique::File(""))
+    .not_yet(),
+    attribute("container_name", &ContainerName, "A fixed name for its only container."),
+    attribute(
+        "credential_spec",
+        &Fields(&CREDENTIAL_SPEC),
+        "The credentials of a managed service account, on Windows.",
+    )
+    .shown(Output::Said)
+    .windows(),
+    attribute("depends_on", &DEPENDS_ON, "Services that must be there before it starts."),
+    attribute("deploy", &Nullable(&Fields(&DEPLOY)), "Replicas, limits and roll-out.").shown(Output::Said),
+    attribute("device_cgroup_rules", &TEXT_SET, "Rules about which device numbers it may use.").not_yet(),
+    attribute("devices", &List(&Short(Form::Device, &Fields(&DEVICE))), "Device files that it gets.")
         .unique(Unique::Field("target"))
         .not_yet(),
-    attribute("dns", &Texts).unique(Unique::Text),
-    attribute("dns_opt", &TEXT_SET).unique(Unique::Text),
-    attribute("dns_search", &Texts).unique(Unique::Text),
-    attribute("domainname", &Text),
-    attribute("entrypoint", &Command).merged(Merge::Replace).shown(Output::Always),
-    attribute("provider", &Fields(&PROVIDER)).shown(Output::Said).not_yet(),
-    attribute("environment", &Pairs(Unset::Null)),
-    attribute("env_file", &Short(Form::EnvFile, &List(&Fields(&ENV_FILE)))).unique(Unique::Field("path")),
-    attribute("expose", &Set(&Scalar)).unique(Unique::Text),
-    attribute("extends", &Short(Form::Extends, &Fields(&EXTENDS))),
-    attribute("external_links", &TEXT_SET).not_yet(),
-    attribute("extra_hosts", &Hosts).merged(Merge::Hosts),
-    attribute("group_add", &Set(&Scalar)),
-    attribute("gpus", &Short(Form::Gpus, &List(&Fields(&DEVICE_REQUEST)))).not_yet(),
-    attribute("hostname", &Text),
-    attribute("healthcheck", &Fields(&HEALTHCHECK)).shown(Output::Said),
-    attribute("image", &Text),
-    attribute("init", &Flag).shown(Output::Said),
-    attribute("ipc", &Text).not_yet(),
-    attribute("isolation", &Text).windows(),
-    attribute("labels", &Pairs(Unset::Empty)),
-    attribute("label_file", &Texts),
-    attribute("links", &TEXT_SET).unique(Unique::Text),
-    attribute("logging", &Fields(&LOGGING)).merged(Merge::Logging).shown(Output::Said).not_yet(),
-    attribute("mem_limit", &Bytes),
-    attribute("mem_reservation", &Bytes),
-    attribute("memswap_limit", &Bytes),
-    attribute("mem_swappiness", &Bytes).not_yet(),
-    attribute("mac_address", &Text),
-    attribute("models", &Short(Form::Names, &MODEL_BINDINGS)).not_yet(),
-    attribute("network_mode", &Text),
-    attribute("networks", &Short(Form::Names, &ENDPOINTS)),
-    attribute("oom_kill_disable", &Flag).not_yet(),
-    attribute("oom_score_adj", &Integer { min: -1000, max: 1000 }),
-    attribute("pid", &Nullable(&Text)).not_yet(),
-    attribute("pids_limit", &INTEGER),
-    attribute("platform", &Text).not_yet(),
-    attribute("ports", &Short(Form::Ports, &List(&Fields(&PORT)))).unique(Unique::Port),
-    attribute("privileged", &Flag),
-    attribute("pull_policy", &PullPolicy),
-    attribute("pull_refresh_after", &Text).shown(Output::Never).elsewhere(),
-    attribute("read_only", &Flag),
-    attribute("restart", &Text),
-    attribute("runtime", &Text).not_yet(),
-    attribute("scale", &INTEGER).shown(Output::Said),
-    attribute("secrets", &List(&Short(Form::FileMount, &Fields(&FILE_MOUNT))))
-        .unique(Unique::File("/run/secrets"))
+    attribute("dns", &Texts, "Resolvers to ask instead of the host's.").unique(Unique::Text),
+    attribute("dns_opt", &TEXT_SET, "Options of the resolver.").unique(Unique::Text),
+    attribute("dns_search", &Texts, "Search domains.").unique(Unique::Text),
+    attribute("domainname", &Text, "The domain part of its host name."),
+    attribute("entrypoint", &Command, "In place of the image's entrypoint.")
+        .merged(Merge::Replace)
+        .shown(Output::Always),
+    attribute("provider", &Fields(&PROVIDER), "A program that manages the service in place of a container.")
+        .shown(Output::Said)
         .not_yet(),
-    attribute("security_opt", &TEXT_SET),
-    attribute("shm_size", &Bytes),
-    attribute("stdin_open", &Flag),
-    attribute("stop_grace_period", &Duration).shown(Output::Said),
-    attribute("stop_signal", &Text),
-    attribute("storage_opt", &Options).not_yet(),
-    attribute("sysctls", &Pairs(Unset::Empty)),
-    attribute("tmpfs", &Texts).unique(Unique::Text),
-    attribute("tty", &Flag),
-    attribute("ulimits", &ULIMITS),
-    attribute("use_api_socket", &Boolean).not_yet(),
-    attribute("user", &Text),
-    attribute("userns_mode", &Text).not_yet(),
-    attribute("uts", &Text).not_yet(),
-    attribute("volumes", &List(&Short(Form::Mount, &Fields(&MOUNT)))).unique(Unique::Field("target")),
-    attribute("volumes_from", &TEXT_SET).not_yet(),
-    attribute("working_dir", &Text),
-    attribute("pre_start", &List(&Fields(&PRE_START))).not_yet(),
-    attribute("post_start", &List(&Fields(&HOOK))).not_yet(),
-    attribute("pre_stop", &List(&Fields(&HOOK))).not_yet(),
+    attribute("environment", &Pairs(Unset::Null), "Variables over the image's."),
+    attribute("env_file", &Short(Form::EnvFile, &List(&Fields(&ENV_FILE))), "Files with more variables.")
+        .unique(Unique::Field("path")),
+    attribute("expose", &Set(&Scalar), "Ports that it listens on, for others on its networks.")
+        .unique(Unique::Text),
+    attribute(
+        "extends",
+        &Short(Form::Extends, &Fields(&EXTENDS)),
+        "Another service that this one begins as.",
+    ),
+    attribute("external_links", &TEXT_SET, "Containers of other projects under names of its own.").not_yet(),
+    attribute("extra_hosts", &Hosts, "More lines for `/etc/hosts`: a name and its addresses.")
+        .merged(Merge::Hosts),
+    attribute("group_add", &Set(&Scalar), "More groups of its process, by name or number."),
+    attribute(
+        "gpus",
+        &Short(Form::Gpus, &List(&Fields(&DEVICE_REQUEST))),
+        "Graphics processors that it gets.",
+    )
+    .not_yet(),
+    attribute("hostname", &Text, "Its host name."),
+    attribute("healthcheck", &Fields(&HEALTHCHECK), "The probe that tells whether it does its work.")
+        .shown(Output::Said),
+    attribute("image", &Text, "The image of its containers."),
+    attribute("init", &Flag, "Whether a small init reaps orphans and passes signals on.").shown(Output::Said),
+    attribute("ipc", &Text, "Whose IPC namespace it uses.").not_yet(),
+    attribute("isolation", &Text, "The isolation technology, on Windows.").windows(),
+    attribute("labels", &Pairs(Unset::Empty), "Labels of the container."),
+    attribute("label_file", &Texts, "Files with more labels."),
+    attribute("links", &TEXT_SET, "Other services, also under names of its own.").unique(Unique::Text),
+    attribute("logging", &Fields(&LOGGING), "Where its output goes.")
+        .merged(Merge::Logging)
+        .shown(Output::Said)
+        .not_yet(),
+    attribute("mem_limit", &Bytes, "The most memory."),
+    attribute("mem_reservation", &Bytes, "Memory that it keeps when memory is short."),
+    attribute("memswap_limit", &Bytes, "The most memory and swap together; -1 is no limit."),
+    attribute("mem_swappiness", &Bytes, "How readily its memory is swapped out, 0 to 100.").not_yet(),
+    attribute("mac_address", &Text, "Its hardware address on its main network."),
+    attribute("models", &Short(Form::Names, &MODEL_BINDINGS), "AI models that it uses.").not_yet(),
+    attribute("network_mode", &Text, "Whose network it uses."),
+    attribute("networks", &Short(Form::Names, &ENDPOINTS), "The networks it is on."),
+    attribute("oom_kill_disable", &Flag, "Whether it is spared when memory runs out.").not_yet(),
+    attribute(
+        "oom_score_adj",
+        &Integer { min: -1000, max: 1000 },
+        "How readily it is ended when memory runs out.",
+    ),
+    attribute("pid", &Nullable(&Text), "Whose process namespace it uses.").not_yet(),
+    attribute("pids_limit", &INTEGER, "The most processes and threads; -1 is no limit."),
+    attribute("platform", &Text, "The platform of its image, such as `linux/arm64`.").not_yet(),
+    attribute("ports", &Short(Form::Ports, &List(&Fields(&PORT))), "Ports of the host that lead to it.")
+        .unique(Unique::Port),
+    attribute("privileged", &Flag, "Whether it has all capabilities and devices."),
+    attribute("pull_policy", &PullPolicy, "When its image is fetched."),
+    attribute("pull_refresh_after", &Text, "Reserved.").shown(Output::Never).elsewhere(),
+    attribute("read_only", &Flag, "Whether its root file system is read-only."),
+    attribute("restart", &Text, "What happens after its process has ended."),
+    attribute("runtime", &Text, "The OCI runtime that runs it.").not_yet(),
+    attribute("scale", &INTEGER, "How many containers.").shown(Output::Said),
+    attribute(
+        "secrets",
+        &List(&Short(Form::FileMount, &Fields(&FILE_MOUNT))),
+        "Secrets that it gets as files.",
+    )
+    .unique(Unique::File("/run/secrets"))
+    .not_yet(),
+    attribute("security_opt", &TEXT_SET, "Security options, such as `no-new-privileges`."),
+    attribute("shm_size", &Bytes, "The size of `/dev/shm`."),
+    attribute("stdin_open", &Flag, "Whether its standard input stays open."),
+    attribute("stop_grace_period", &Duration, "The time between the stop signal and the kill.")
+        .shown(Output::Said),
+    attribute("stop_signal", &Text, "The signal that asks it to end."),
+    attribute("storage_opt", &Options, "Options of its root file system.").not_yet(),
+    attribute("sysctls", &Pairs(Unset::Empty), "Settings of the kernel in its namespaces."),
+    attribute("tmpfs", &Texts, "Paths with a file system in memory.").unique(Unique::Text),
+    attribute("tty", &Flag, "Whether its process has a terminal."),
+    attribute("ulimits", &ULIMITS, "Limits of each process."),
+    attribute("use_api_socket", &Boolean, "Whether it gets the engine's socket.").not_yet(),
+    attribute("user", &Text, "The user that it runs as."),
+    attribute("userns_mode", &Text, "Whose user namespace it uses.").not_yet(),
+    attribute("uts", &Text, "Whose host name it sees.").not_yet(),
+    attribute("volumes", &List(&Short(Form::Mount, &Fields(&MOUNT))), "What is mounted in it.")
+        .unique(Unique::Field("target")),
+    attribute("volumes_from", &TEXT_SET, "Services or containers whose mounts it gets too.").not_yet(),
+    attribute("working_dir", &Text, "The folder that it begins in."),
+    attribute("pre_start", &List(&Fields(&PRE_START)), "Containers that run to their end before it starts.")
+        .not_yet(),
+    attribute("post_start", &List(&Fields(&HOOK)), "Commands that are run in it after it has started.")
+        .not_yet(),
+    attribute("pre_stop", &List(&Fields(&HOOK)), "Commands that are run in it before it is stopped.")
+        .not_yet(),
 ]);
 
 static DEPENDS_ON: Shape = Short(Form::DependsOn, &Keyed { keys: Keys::Names, of: &Fields(&DEPENDENCY) });

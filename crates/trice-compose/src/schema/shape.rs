@@ -149,6 +149,8 @@ impl Object {
 pub(crate) struct Attribute {
     pub(crate) name: &'static str,
     pub(crate) shape: &'static Shape,
+    /// What it says, in a sentence.
+    pub(crate) says: &'static str,
     pub(crate) merge: Merge,
     pub(crate) unique: Unique,
     pub(crate) output: Output,
@@ -217,10 +219,11 @@ pub(crate) enum Support {
 }
 
 /// Makes a line of a table.
-pub(crate) const fn attribute(name: &'static str, shape: &'static Shape) -> Attribute {
+pub(crate) const fn attribute(name: &'static str, shape: &'static Shape, says: &'static str) -> Attribute {
     Attribute {
         name,
         shape,
+        says,
         merge: Merge::Deep,
         unique: Unique::No,
         output: Output::Telling,
