@@ -1,7 +1,7 @@
 //! What is typed, as a whole: the flags before the command, and the command.
 //!
-//! Names and meanings are those of Docker Compose, so that scripts need not be changed. What Compose knows and trice
-//! does not honour yet is refused by name; see [`crate::unhonoured`].
+//! Names and meanings are those of Docker Compose, so that scripts need not be changed. What Compose knows
+//! and trice does not honour yet is refused by name; see [`crate::unhonoured`].
 //!
 //! Source: Docker Compose 2.40, `docs/reference/`.
 
@@ -136,6 +136,16 @@ pub(crate) fn parse<T: Into<OsString> + Clone>(
     Arguments::from_arg_matches(&matches)
 }
 
+/// Tells whether progress was to be for programs, of what could not be read otherwise.
+pub(crate) fn asks_for_json<T: Into<OsString>>(
+    typed: impl IntoIterator<Item = T>,
+    variable: Option<&str>,
+) -> bool {
+    let typed: Vec<OsString> = typed.into_iter().map(Into::into).collect();
+    let pairs = typed.windows(2).any(|pair| pair[0] == "--progress" && pair[1] == "json");
+    pairs || typed.iter().any(|text| text == "--progress=json") || variable == Some("json")
+}
+
 /// Tells who typed a flag of all commands behind the command where it belongs.
 fn misplaced(command: &mut clap::Command, error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return error };
@@ -191,7 +201,8 @@ impl std::str::FromStr for Variable {
 }
 
 impl Variable {
-    /// Returns the variables with their values; one without takes that of `known`, and is left out if that has none.
+    /// Returns the variables with their values; one without takes that of `known`, and is left out if that
+    /// has none.
     pub(crate) fn filled<'a>(
         variables: &[Self],
         known: impl Fn(&str) -> Option<&'a str>,
@@ -228,6 +239,14 @@ mod tests {
         );
         assert!(parsed("up --dry-run").unwrap().global.dry_run);
         assert!(parsed("--dry-run up").unwrap().global.dry_run);
+    }
+
+    #[test]
+    fn programs_that_mistype_are_recognised() {
+        assert!(asks_for_json(["trice", "--progress", "json", "uup"], None));
+        assert!(asks_for_json(["trice", "--progress=json", "uup"], None));
+        assert!(asks_for_json(["trice", "uup"], Some("json")));
+        assert!(!asks_for_json(["trice", "--progress", "plain", "json"], None));
     }
 
     #[test]

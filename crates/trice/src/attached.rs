@@ -1,4 +1,5 @@
-//! An attached `up`: the operation, what its containers write, and what becomes of them, until they have ended.
+//! An attached `up`: the operation, what its containers write, and what becomes of them, until they have
+//! ended.
 //!
 //! ```text
 //!          ┌─ operation ── progress
@@ -172,6 +173,8 @@ impl Session<'_> {
     async fn look(&mut self) -> Result<Next, Failure> {
         let of = self.attach.selection(&self.attach.targets);
         let containers = self.engine.call(&ListContainers { of }).await?;
+        let one_offs = containers.iter().filter(|container| !container.role.is_replica());
+        self.one_offs.extend(one_offs.map(|container| container.name.to_string()));
         Ok(self.attachment.look(&containers))
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!            up is done, nobody runs ──────────────────────────► finished, 0
 //! watching ──┤
-//!            a container ends ── `--abort-on-container-exit` ──► stop all ──► its code, or --exit-code-from's
+//!            a container ends ── `--abort-on-container-exit` ──► stop all ──► its code, or that asked for
 //!                            └── `--abort-on-container-failure`, not with 0
 //! ```
 //!
@@ -54,7 +54,8 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// Begins to watch for what happens after `asked_at`. With `code_from`, that service's end gives the code.
+    /// Begins to watch for what happens after `asked_at`. With `code_from`, that service's end gives the
+    /// code.
     pub(crate) fn new(abort: Abort, code_from: Option<ServiceName>, asked_at: Timestamp) -> Self {
         let (alive, codes) = (BTreeSet::new(), BTreeMap::new());
         Self { abort, code_from, asked_at, up_is_done: false, alive, aborted: None, codes }

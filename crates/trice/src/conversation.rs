@@ -1,4 +1,5 @@
-//! A connection that has left HTTP: what is said on it, and what the caller's terminal and signals have to do with it.
+//! A connection that has left HTTP: what is said on it, and what the caller's terminal and signals have to do
+//! with it.
 //!
 //! ```text
 //! engine ── Started [terminal] ──► a window on it
@@ -112,7 +113,8 @@ impl Conversation {
         }
     }
 
-    /// Waits for the end of a terminal's output, or for a signal that ends us: nobody will tell of the process's end.
+    /// Waits for the end of a terminal's output, or for a signal that ends us: nobody will tell of the
+    /// process's end.
     pub(crate) async fn drain(&mut self) {
         if let Some(window) = &mut self.window {
             tokio::select! {

@@ -7,7 +7,8 @@
 //! ask ── broken ──► ask the same again      until nothing has come for too long
 //! ```
 //!
-//! A request that is asked again is the same to the engine: it carries the moment at which it was first asked.
+//! A request that is asked again is the same to the engine: it carries the moment at which it was first
+//! asked.
 
 use std::fs::{self, File};
 use std::io;
@@ -128,7 +129,8 @@ impl Engine {
         }
     }
 
-    /// Waits for an answer's beginning, but not forever: a keeper takes connections for an engine that never comes.
+    /// Waits for an answer's beginning, but not forever: a keeper takes connections for an engine that never
+    /// comes.
     pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, EngineError> {
         timeout(3 * PATIENCE, answer).await.map_err(|_| self.silent(None))
     }
@@ -225,7 +227,8 @@ pub(crate) struct Lines<'a, C: Call> {
 /// What is heard on the way of such an answer.
 #[derive(Debug)]
 pub(crate) enum Heard<T> {
-    /// The request has been taken, for the first time or by another engine: what happened in between was not heard.
+    /// The request has been taken, for the first time or by another engine: what happened in between was not
+    /// heard.
     Opened,
     /// A line.
     Line(T),

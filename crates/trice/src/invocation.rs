@@ -52,8 +52,8 @@ impl Invocation {
         Progress::begin(command, &self.console)
     }
 
-    /// Loads the project, with `services` and what they depend on, or with all for none. What trice cannot do yet is
-    /// refused.
+    /// Loads the project, with `services` and what they depend on, or with all for none. What trice cannot do
+    /// yet is refused.
     pub(crate) fn load(&mut self, services: &[ServiceName]) -> Result<Wanted, Failure> {
         let request = self.request(services, Skip::default())?;
         let loaded = load::load(&request, &Disk)?;

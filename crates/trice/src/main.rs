@@ -100,12 +100,22 @@ fn command_line() -> u8 {
 
 /// Says what was mistyped, or the help that was asked for.
 fn mistyped(error: &clap::Error) -> u8 {
-    // Nobody is there to hear that nobody is there.
-    let _ = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-        _ => FAILED,
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // Nobody is there to hear that nobody is there.
+        let _ = error.print();
+        return 0;
     }
+    let variable = std::env::var("COMPOSE_PROGRESS").ok();
+    if arguments::asks_for_json(std::env::args_os(), variable.as_deref()) {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let reports = Failure::usage(message).reports();
+        let lines = reports.iter().map(failure::Report::json);
+        let _ = writeln!(std::io::stderr(), "{}", lines.collect::<Vec<_>>().join("\n"));
+    } else {
+        let _ = error.print();
+    }
+    FAILED
 }
 
 /// Says why a command failed.

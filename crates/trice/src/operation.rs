@@ -37,8 +37,8 @@ impl<'a> Operation<'a> {
         self.asked_at
     }
 
-    /// Waits until something is told, and takes it in; returns the end if that was it. Nothing is lost if the waiting
-    /// is given up.
+    /// Waits until something is told, and takes it in; returns the end if that was it. Nothing is lost if the
+    /// waiting is given up.
     pub(crate) async fn next(
         &mut self,
         progress: &mut Progress,
@@ -59,7 +59,8 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// Has the engine do `intent`, and shows how it does. A first Ctrl-C takes the request back, a second one leaves.
+/// Has the engine do `intent`, and shows how it does. A first Ctrl-C takes the request back, a second one
+/// leaves.
 pub(crate) async fn operate(
     engine: &Engine,
     intent: Intent,

@@ -114,7 +114,8 @@ impl Progress {
         }
     }
 
-    /// Lets something else be written between: the live view makes room, and comes back with the next picture.
+    /// Lets something else be written between: the live view makes room, and comes back with the next
+    /// picture.
     pub(crate) fn aside(&mut self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
         self.make_room();
         // What goes wrong with talk goes wrong with all of it, and stops nothing.

@@ -16,7 +16,8 @@ use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::sync::oneshot;
 
-/// How long output is waited for that processes hold open which outlive the one that was run. Docker waits as long.
+/// How long output is waited for that processes hold open which outlive the one that was run. Docker waits as
+/// long.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many bytes are copied at a time.
 const CHUNK: usize = 64 * 1024;

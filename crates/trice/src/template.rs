@@ -1,7 +1,8 @@
 //! The part of Go's templates that `--format` is used with.
 //!
 //! ```text
-//! {{.Name}}\t{{upper .State}}{{if .Health}} ({{.Health}}){{else}}{{end}}{{range .Publishers}} {{.PublishedPort}}{{end}}
+//! {{.Name}}\t{{upper .State}}{{if .Health}} ({{.Health}}){{else}} -{{end}}
+//! {{range .Publishers}} {{.PublishedPort}}{{end}}
 //! {{json .}}   {{.Labels | json}}   {{if eq .State "running"}}…   {{- trims -}}
 //! ```
 //!
@@ -102,7 +103,10 @@ mod tests {
     fn filled(template: &str) -> Result<String, TemplateError> {
         let value = json!({
             "Name": "web-1", "State": "running", "Health": "", "ExitCode": 3,
-            "Publishers": [{ "PublishedPort": 8080, "Protocol": "tcp" }, { "PublishedPort": 53, "Protocol": "udp" }],
+            "Publishers": [
+                { "PublishedPort": 8080, "Protocol": "tcp" },
+                { "PublishedPort": 53, "Protocol": "udp" },
+            ],
         });
         template.parse::<Template>()?.fill(&value)
     }

@@ -4,8 +4,8 @@
 //! keys ──► caller's terminal, raw ──► outer end ══ inner end ──► process
 //! ```
 //!
-//! A raw terminal passes keys on as they are: Ctrl-C is for the process. It is restored in every case in which we still
-//! can do anything: at the end, on an error, on a panic, and on signals that end us.
+//! A raw terminal passes keys on as they are: Ctrl-C is for the process. It is restored in every case in
+//! which we still can do anything: at the end, on an error, on a panic, and on signals that end us.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -14,7 +14,8 @@ const COMMANDS: [&str; 20] = [
     "pull", "push", "stats", "top", "unpause", "volumes", "wait", "watch", "viz",
 ];
 
-/// Flags: the command, or nothing for all of them, and how the flag is written; `=` says that it takes a value.
+/// Flags: the command, or nothing for all of them, and how the flag is written; `=` says that it takes a
+/// value.
 const FLAGS: [(&str, &str); 17] = [
     ("", "--parallel="),
     ("", "--compatibility"),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use serde::Serialize;
 use serde_json::Value;
 use trice_api::call::ListContainers;
@@ -54,7 +54,8 @@ pub(crate) struct PsArgs {
     #[arg(long)]
     no_trunc: bool,
     /// Also those of services that are not in the files
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value_t = true, default_missing_value = "true")]
     orphans: bool,
 }
 

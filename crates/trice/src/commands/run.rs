@@ -6,7 +6,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use rustix::rand::{GetRandomFlags, getrandom};
 use trice_api::call::{ListContainers, Selection};
 use trice_model::intent::{Intent, RunOptions};
@@ -66,7 +66,8 @@ pub(crate) struct RunArgs {
     #[arg(short = 'T', long = "no-tty", visible_alias = "no-TTY")]
     no_tty: bool,
     /// Whether it reads from the standard input
-    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(short, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value_t = true, default_missing_value = "true")]
     interactive: bool,
     // It is so anyway, where there is a terminal.
     #[arg(short, long, hide = true)]

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-/// The colours, in the order in which services appear: cyan, yellow, green, magenta, blue, then the same brighter.
+/// The colours, in the order in which services appear: cyan, yellow, green, magenta, blue, then the same
+/// brighter.
 const COLOURS: [&str; 10] = ["36", "33", "32", "35", "34", "96", "93", "92", "95", "94"];
 
 /// How lines are marked.

@@ -1,7 +1,7 @@
 //! Which lines have been shown already, when a log is read once more because the engine died.
 //!
-//! A container's lines come in the order of their times, and several may bear the same one. So what has been seen is
-//! told by a time and by how many lines bore it.
+//! A container's lines come in the order of their times, and several may bear the same one. So what has been
+//! seen is told by a time and by how many lines bore it.
 
 use std::collections::BTreeMap;
 

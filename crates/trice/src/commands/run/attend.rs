@@ -89,7 +89,9 @@ impl OneOff<'_> {
                     Told::Signal(number) => return Ok(128 + number),
                     Told::Broken => match self.resumption().await? {
                         Resumption::Ended(code) => break code,
-                        Resumption::RunAgain => conversation.go_on(self.engine.stream(&run).await?, &pipes.theirs)?,
+                        Resumption::RunAgain => {
+                            conversation.go_on(self.engine.stream(&run).await?, &pipes.theirs)?;
+                        }
                         Resumption::Attach => {
                             let attach = Attach { container: self.name.clone() };
                             conversation.go_on(self.engine.stream(&attach).await?, &[])?;
