@@ -168,8 +168,8 @@ mod tests {
                 }
                 walk(property, &path, bad);
             }
-            for key in ["items", "additionalProperties"] {
-                walk(&schema[key], path, bad);
+            for below in ["items", "additionalProperties"].into_iter().filter_map(|key| schema.get(key)) {
+                walk(below, path, bad);
             }
             for other in schema["patternProperties"].as_object().into_iter().flatten() {
                 walk(other.1, path, bad);
