@@ -130,8 +130,7 @@ impl Follower {
     async fn read_on(&mut self) -> Result<(), Gone> {
         let ids: BTreeSet<ContainerId> = self.followed.keys().cloned().collect();
         for id in ids {
-            loop {
-                let Some(followed) = self.followed.get_mut(&id) else { break };
+            while let Some(followed) = self.followed.get_mut(&id) {
                 let lines = followed.reader.next_lines().unwrap_or_default();
                 followed.read += lines.len() as u64;
                 let number = followed.number;

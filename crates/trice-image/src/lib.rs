@@ -31,7 +31,6 @@ pub mod pax;
 pub mod platform;
 pub mod progress;
 pub mod record;
-mod retry;
 pub mod rootfs;
 pub mod source;
 #[cfg(test)]

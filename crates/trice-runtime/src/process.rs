@@ -13,9 +13,10 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, ResolveFlags};
 use rustix::process::{Gid, Resource, Rlimit, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
+use trice_sys::resolve::open_below;
 use trice_sys::seccomp::SockFilter;
 
 use crate::handshake::{Failure, FailureKind};
@@ -37,7 +38,7 @@ fn read_small(path: &str) -> String {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     // A link leads where it leads in the container, but not through a descriptor of this process.
     let resolve = ResolveFlags::NO_MAGICLINKS;
-    let Ok(fd) = rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve) else { return String::new() };
+    let Ok(fd) = open_below(CWD, path, flags, resolve) else { return String::new() };
     let mut bytes = Vec::new();
     let _ = File::from(fd).take(16 << 20).read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()

@@ -25,6 +25,9 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_string, fsmount, fsopen, mount, move_mount, unmount,
 };
+use trice_sys::resolve::open_below;
+
+use crate::seccomp::machine::KernelVersion;
 
 /// Where the keeper's root has room for the layers of the container that is being made.
 pub const LAYERS: &str = "/layers";
@@ -79,19 +82,18 @@ pub fn attach_onto(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<(
 /// Stacks the first `layers` of [`LAYERS`] below [`WRITABLE`] and mounts the result at [`ROOT`].
 ///
 /// Kernels before 6.8 do not know `lowerdir+`, one layer an option, and take all of them in one option of at most 255
-/// bytes; what is longer goes through the old call, which has room for a page.
+/// bytes; what is longer goes through the old call, which has room for a page. They are not even asked: each would
+/// leave a line in the kernel's log.
 pub fn mount_overlay(layers: u32) -> io::Result<()> {
     let (upper, work) = (format!("{WRITABLE}/upper"), format!("{WRITABLE}/work"));
     let paths: Vec<String> = (0..layers).map(|index| format!("{LAYERS}/{index}")).collect();
-    match overlay_by_layers(&paths, &upper, &work) {
-        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-            let options = format!("lowerdir={},upperdir={upper},workdir={work}", paths.join(":"));
-            let options = std::ffi::CString::new(options)?;
-            mount("overlay", ROOT, "overlay", MountFlags::empty(), Some(options.as_c_str()))?;
-            Ok(())
-        }
-        other => other,
+    if (KernelVersion { major: 6, minor: 8 }).is_here() {
+        return overlay_by_layers(&paths, &upper, &work);
     }
+    let options = format!("lowerdir={},upperdir={upper},workdir={work}", paths.join(":"));
+    let options = std::ffi::CString::new(options)?;
+    mount("overlay", ROOT, "overlay", MountFlags::empty(), Some(options.as_c_str()))?;
+    Ok(())
 }
 
 fn overlay_by_layers(layers: &[String], upper: &str, work: &str) -> io::Result<()> {
@@ -189,7 +191,7 @@ fn make_part(place: BorrowedFd<'_>, name: &OsStr, file: bool) -> io::Result<()> 
 fn open_place(root: BorrowedFd<'_>, path: &Path, links: Links) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let resolve = if links == Links::Refuse { resolve | ResolveFlags::NO_SYMLINKS } else { resolve };
-    rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+    open_below(root, path, OFlags::PATH | OFlags::CLOEXEC, resolve)
 }
 
 /// Makes `root` the root of this process's mount namespace and lets go of everything else in it.

@@ -33,19 +33,14 @@ use trice_sys::namespace::{Unshare, unshare};
 use crate::mounts::clone_tree;
 use crate::root;
 use crate::rootfs::{attach, attach_onto};
+use crate::seccomp::machine::KernelVersion;
 
 /// Whether this kernel keeps how a process ended for whoever mounts its pidfd.
 pub fn is_supported() -> bool {
     let itself = pidfd_open(getpid(), PidfdFlags::empty());
     let mountable = itself.is_ok_and(|itself| clone_tree(itself.as_fd(), "").is_ok());
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    mountable && is_at_least(&release, (6, 15))
-}
-
-/// Compares a kernel's release, such as `6.15.2-generic`: mounting came one version before what it is good for.
-fn is_at_least(release: &str, wanted: (u32, u32)) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).flat_map(str::parse::<u32>);
-    numbers.next().zip(numbers.next()).is_some_and(|version| version >= wanted)
+    // Mounting came one version before what it is good for.
+    mountable && KernelVersion { major: 6, minor: 15 }.is_here()
 }
 
 /// The folder in the `run` directory from which the vault is reached.
@@ -237,23 +232,5 @@ fn forget(name: &str) -> io::Result<()> {
     match fs::remove_file(place(name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn releases_are_compared_by_their_first_two_numbers() {
-        for (release, enough) in [
-            ("6.15.0", true),
-            ("7.0.1-x", true),
-            ("6.14.9", false),
-            ("6.1.0-18-amd64", false),
-            ("odd", false),
-        ] {
-            assert_eq!(is_at_least(release, (6, 15)), enough, "{release}");
-        }
     }
 }

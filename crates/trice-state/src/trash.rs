@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, ResolveFlags};
-use rustix::fs::{open, openat2, renameat_with, unlinkat};
+use rustix::fs::{open, renameat_with, unlinkat};
 use rustix::io::Errno;
 use rustix::path::Arg;
+use trice_sys::resolve::open_below;
 
 use crate::create::make_folder;
 
@@ -151,7 +152,7 @@ impl Trash {
     fn clear(&self, name: &CStr, round: &mut Round) -> Result<(), Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let folder = openat2(&self.folder, name, flags, Mode::empty(), resolve)?;
+        let folder = open_below(&self.folder, name, flags, resolve)?;
         for entry in Dir::read_from(&folder)? {
             let entry = entry?;
             let inner = entry.file_name();

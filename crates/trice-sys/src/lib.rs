@@ -1,10 +1,11 @@
-//! The Linux system calls that std and rustix lack, as safe functions on owned file descriptors.
+//! The Linux system calls that std and rustix lack or leave half done, as safe functions on owned file descriptors.
 //!
 //! ```text
 //! fork exec signals descriptors     making a process and turning it into another program
 //! title                             what it shows as its command line
 //! namespace mount seccomp keyring   what surrounds it
 //! pidfd                             how it ended
+//! resolve                           opening a path that must not lead out of a folder
 //! device_filter                     which devices a cgroup may open
 //! socket_filter                     which packets a socket sees
 //! ```
@@ -23,6 +24,7 @@ pub mod keyring;
 pub mod mount;
 pub mod namespace;
 pub mod pidfd;
+pub mod resolve;
 pub mod seccomp;
 pub mod signals;
 pub mod socket_filter;

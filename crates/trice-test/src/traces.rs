@@ -19,7 +19,7 @@ pub fn of(tag: &str, folder: &Path) -> Vec<String> {
 /// Returns the processes that are in a cgroup of the realm, or were started with the folder as an argument.
 pub fn processes(tag: &str, folder: &Path) -> Vec<String> {
     let realm = format!("/trice-{tag}/");
-    let folder = folder.to_string_lossy();
+    let inside = format!("{}/", folder.display());
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -29,7 +29,7 @@ pub fn processes(tag: &str, folder: &Path) -> Vec<String> {
         let groups = String::from_utf8_lossy(&read("cgroup")).into_owned();
         let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
         let is_other = pid != std::process::id();
-        if is_other && (groups.contains(&realm) || command.contains(folder.as_ref())) {
+        if is_other && (groups.contains(&realm) || command.contains(&inside)) {
             found.push(format!("process {pid}: {command}"));
         }
     }
@@ -38,11 +38,10 @@ pub fn processes(tag: &str, folder: &Path) -> Vec<String> {
 
 /// Returns the mounts below `folder` in this process's mount namespace.
 pub fn mounts(folder: &Path) -> Vec<String> {
-    let folder = folder.to_string_lossy();
+    let inside = format!("{}/", folder.display());
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let below = mounts
-        .lines()
-        .filter(|line| line.split(' ').nth(4).is_some_and(|at| at.starts_with(folder.as_ref())));
+    let below =
+        mounts.lines().filter(|line| line.split(' ').nth(4).is_some_and(|at| at.starts_with(&inside)));
     below.map(|line| format!("mount {line}")).collect()
 }
 

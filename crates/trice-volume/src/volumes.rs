@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, open, openat2, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, open, renameat_with};
 use rustix::io::Errno;
 use trice_model::name::VolumeName;
 use trice_model::volume::{ObservedVolume, VolumeSpec};
@@ -23,6 +23,7 @@ use trice_state::batch::Batch;
 use trice_state::commit::CommitError;
 use trice_state::store::{ReadError, Store};
 use trice_state::trash::{Trash, TrashError};
+use trice_sys::resolve::open_below;
 
 use crate::record::VolumeRecord;
 
@@ -192,13 +193,7 @@ impl Volumes {
 /// Opens `path` as if `folder` were the root of everything.
 fn open_inside(folder: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        match openat2(folder, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            // The kernel gives up on a `..` in a link while anything on the machine is renamed.
-            Err(Errno::AGAIN) => {}
-            outcome => return outcome,
-        }
-    }
+    open_below(folder, path, OFlags::PATH | OFlags::CLOEXEC, resolve)
 }
 
 /// What is known of a volume that has no record.

@@ -135,7 +135,9 @@ fn either(form: Short, long: &'static Shape) -> Json {
             return if form == Short::Ports { list } else { json!({ "anyOf": [text, list] }) };
         }
         Short::External => {
-            json!({ "type": "object", "properties": { "name": text }, "patternProperties": { "^x-": {} } })
+            let name =
+                json!({ "type": "string", "description": "Out of use: write `name` beside `external`." });
+            json!({ "type": "object", "properties": { "name": name }, "patternProperties": { "^x-": {} } })
         }
         Short::Gpus => json!({ "enum": ["all"] }),
         Short::Ulimit => json!({ "type": ["integer", "string"] }),

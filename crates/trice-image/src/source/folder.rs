@@ -5,11 +5,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, open};
 use rustix::io::Errno;
+use trice_sys::resolve::open_below;
 
 use super::{Files, Opened, SourceError};
-use crate::retry::again;
 
 /// A folder, out of which no path and no link leads.
 pub(crate) struct Folder(OwnedFd);
@@ -29,7 +29,7 @@ impl Folder {
         // A FIFO without a writer would wait for one.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        match again(|| openat2(&self.0, path, flags, Mode::empty(), resolve)) {
+        match open_below(&self.0, path, flags, resolve) {
             Ok(file) => {
                 let file = File::from(file);
                 Ok(file.metadata()?.is_file().then_some(file))

@@ -12,13 +12,13 @@ use std::rc::Rc;
 
 use rustix::fs::{
     AtFlags, Dev, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, XattrFlags, fchmod, fsetxattr,
-    linkat, mkdirat, mknodat, openat, openat2, renameat_with, statat, symlinkat, unlinkat,
+    linkat, mkdirat, mknodat, openat, renameat_with, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
+use trice_sys::resolve::open_below;
 
 use super::metadata::{apply, apply_time, apply_to_link, apply_to_node};
 use crate::members::Member;
-use crate::retry::again;
 
 /// How many folders are kept open.
 const OPEN_FOLDERS: usize = 128;
@@ -281,10 +281,9 @@ impl<'a> Tree<'a> {
         }
         let at = if path == Path::new("") { Path::new(".") } else { path };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let open =
-            |resolve| openat2(self.root, at, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS);
+        let open = |resolve| open_below(self.root, at, flags, resolve | ResolveFlags::NO_MAGICLINKS);
         let found = match open(ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
-            Err(Errno::LOOP) => again(|| open(ResolveFlags::IN_ROOT)),
+            Err(Errno::LOOP) => open(ResolveFlags::IN_ROOT),
             outcome => outcome,
         };
         match found {

@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{OFlags, ResolveFlags};
 use rustix::thread::{
     LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
 };
 use trice_sys::namespace::{Unshare, unshare};
+use trice_sys::resolve::open_below;
 
 use super::slots::Slots;
 use super::{failed, failed_without_errno};
@@ -134,7 +135,7 @@ fn mount_filesystem(filesystem: &Filesystem, state: &mut State) -> Result<(), Fa
 
 fn open_null(dev: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    rustix::fs::openat2(dev, "null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+    open_below(dev, "null", OFlags::PATH | OFlags::CLOEXEC, resolve)
 }
 
 fn pivot(state: &mut State, read_only: bool) -> Result<(), Failure> {
@@ -151,7 +152,7 @@ fn pivot(state: &mut State, read_only: bool) -> Result<(), Failure> {
 /// (CVE-2025-52881).
 fn write_proc(proc: BorrowedFd<'_>, path: &str, value: &str) -> io::Result<()> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let file = rustix::fs::openat2(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    let file = open_below(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, resolve)?;
     rustix::io::write(&file, value.as_bytes())?;
     Ok(())
 }

@@ -84,6 +84,14 @@ impl fmt::Display for Architecture {
     }
 }
 
+impl KernelVersion {
+    /// Whether the kernel that runs is at least this one. One that does not say its version is not.
+    pub fn is_here(self) -> bool {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        release.parse().is_ok_and(|running: Self| running >= self)
+    }
+}
+
 impl FromStr for KernelVersion {
     type Err = MachineError;
 
@@ -118,5 +126,6 @@ mod tests {
         let version = |text: &str| text.parse::<KernelVersion>().expect("a version");
         assert!(version("5.15") > version("5.4"));
         assert!(version("10.0") > version("9.19"));
+        assert!(version("3.0").is_here() && !version("1000.0").is_here());
     }
 }

@@ -30,7 +30,7 @@ tests![
 type State = (usize, String, usize);
 
 fn state(realm: &Realm) -> State {
-    let pid = realm.keeper_pid();
+    let pid = realm.keeper_at_rest();
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();

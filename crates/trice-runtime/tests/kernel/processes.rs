@@ -224,7 +224,10 @@ fn standard_input_is_empty_or_what_somebody_gives() {
         prepared.start().unwrap();
         let running = crate::realm::Running { spec, prepared };
         let (out, stdout) = rustix::pipe::pipe().unwrap();
-        let mut process = crate::spec::process(["/bin/sh", "-c", "echo for the caller; echo error >&2"]);
+        // The container has read its input when the program after `cat` runs.
+        let script =
+            "until grep -qs sleep /proc/[0-9]*/comm; do :; done; echo for the caller; echo error >&2";
+        let mut process = crate::spec::process(["/bin/sh", "-c", script]);
         process.user = "1000".to_owned();
         let stderr = File::create(&errors).unwrap().into();
         let stdio = trice_runtime::container::ExecStdio::Streams { stdin: None, stdout, stderr };

@@ -261,6 +261,13 @@ impl Realm {
         self.told.lock().unwrap().recv_timeout(DEADLINE).expect("the keeper tells nothing")
     }
 
+    /// The number of the keeper's process, once it has done all that it was asked.
+    pub(crate) fn keeper_at_rest(&self) -> u32 {
+        // A child that is refused: the keeper answers one question after the other.
+        self.containers.link().spawn("refused", true, true, &[]).unwrap_err();
+        self.keeper_pid()
+    }
+
     /// The number of the keeper's process.
     pub(crate) fn keeper_pid(&self) -> u32 {
         self.keeper.lock().unwrap().id()
