@@ -1,30 +1,52 @@
-//! A scenario: a folder with a Compose file that runs by hand too, a machine of its own, steps, and what must be seen.
+//! A scenario: a Compose file that runs by hand too, a machine of its own, steps, and what must be seen.
 //!
 //! The machine is a network namespace and two directories: nothing that a scenario does is seen by another one, or by
 //! whoever runs the tests. When it ends, everything must be gone; that is part of every scenario.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use trice_plan::realm::Realm;
 use trice_sys::namespace::{Unshare, unshare};
+use trice_test::traces;
+use trice_test::waiting::until;
 
-/// How long anything may take that a scenario waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Runs `steps` on a machine of their own, with the Compose file at `path` in the project.
+pub(crate) fn scenario(path: &str, steps: impl FnOnce(&Scenario) + Send) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap().join(path);
+    on_a_machine(|home| Scenario { file, home }, steps);
+}
 
-/// Runs `steps` on a machine of their own.
-pub(crate) fn scenario(folder: &str, steps: impl FnOnce(&Scenario) + Send) {
+/// Runs `steps` on a machine of their own, with a Compose file that says `text`.
+pub(crate) fn scenario_of(text: &str, steps: impl FnOnce(&Scenario) + Send) {
+    let write = |home: PathBuf| {
+        let file = home.join("project/compose.yaml");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+        Scenario { file, home }
+    };
+    on_a_machine(write, steps);
+}
+
+fn on_a_machine(begin: impl FnOnce(PathBuf) -> Scenario + Send, steps: impl FnOnce(&Scenario) + Send) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}", std::process::id()));
+    fs::create_dir_all(&home).unwrap();
     // A thread of its own: it never returns to the network of whoever runs the tests.
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             unshare(Unshare::Net).expect("the tests need root, to make network namespaces");
             run("ip", &["link", "set", "lo", "up"]);
-            let scenario = Scenario::new(folder);
+            let scenario = begin(home);
             steps(&scenario);
             scenario.end();
         });
@@ -34,30 +56,27 @@ pub(crate) fn scenario(folder: &str, steps: impl FnOnce(&Scenario) + Send) {
     });
 }
 
-/// A machine and the folder whose Compose file is used on it.
+/// A machine and the Compose file that is used on it.
 pub(crate) struct Scenario {
-    folder: PathBuf,
+    file: PathBuf,
     home: PathBuf,
 }
 
 impl Scenario {
-    fn new(folder: &str) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the project's root");
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}", std::process::id()));
-        fs::create_dir_all(&home).expect("make the scenario's home");
-        Self { folder: root.join(folder), home }
-    }
-
-    /// The folder with the Compose file.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    /// The Compose file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// A place for files of the scenario's own.
     pub(crate) fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// Writes another Compose file in place of the one that [`scenario_of`] wrote.
+    pub(crate) fn rewrite(&self, text: &str) {
+        assert!(self.file.starts_with(&self.home), "files of the project stay as they are");
+        fs::write(&self.file, text).unwrap();
     }
 
     /// Where the engine keeps what outlives a reboot.
@@ -70,14 +89,15 @@ impl Scenario {
         self.home.join("run")
     }
 
-    /// A command that is about to be run in the folder.
+    /// A command that is about to be run in the Compose file's folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trice"));
         command
             .args(arguments)
-            .current_dir(&self.folder)
+            .current_dir(self.file.parent().unwrap())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("COMPOSE_FILE", &self.file)
             .env("TRICE_DATA", self.data())
             .env("TRICE_RUN", self.run_directory())
             .stdin(Stdio::null());
@@ -95,29 +115,39 @@ impl Scenario {
         Ran { line: arguments.join(" "), output }
     }
 
+    /// Runs a shell's `script` in a service's container, and returns what it wrote.
+    pub(crate) fn shell(&self, service: &str, script: &str) -> String {
+        self.trice_with(&["exec", "-T", service, "sh", "-c", script]).success().stdout()
+    }
+
     /// Begins to run trice with the words of `line`.
     pub(crate) fn begin(&self, line: &str) -> Running {
         let arguments: Vec<&str> = line.split_whitespace().collect();
-        let child = self.command(&arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        Running { line: line.to_owned(), child: child.expect("run trice") }
+        let mut command = self.command(&arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running { line: line.to_owned(), child: command.spawn().expect("run trice") }
     }
 
     /// Returns the containers, as `ps --all --format json` lists them.
-    pub(crate) fn ps(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn ps(&self) -> Vec<Value> {
         let ran = self.trice("ps --all --format json").success();
         ran.stdout().lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 
+    /// Returns a member of every container, by the containers' names.
+    pub(crate) fn members(&self, member: &str) -> BTreeMap<String, String> {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        self.ps().iter().map(|one| (text(&one["Name"]), text(&one[member]))).collect()
+    }
+
     /// Returns `name state` of every container, in the order of the names.
     pub(crate) fn states(&self) -> Vec<String> {
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        self.ps().iter().map(|one| format!("{} {}", text(&one["Name"]), text(&one["State"]))).collect()
+        self.members("State").into_iter().map(|(name, state)| format!("{name} {state}")).collect()
     }
 
     /// Returns the ids of all containers by their names.
-    pub(crate) fn ids(&self) -> Vec<(String, String)> {
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        self.ps().iter().map(|one| (text(&one["Name"]), text(&one["ID"]))).collect()
+    pub(crate) fn ids(&self) -> BTreeMap<String, String> {
+        self.members("ID")
     }
 
     /// Returns the numbers of the processes that were started with this scenario's directories.
@@ -132,20 +162,35 @@ impl Scenario {
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_ours).collect()
     }
 
-    /// Kills the processes of a role, as nobody should.
-    pub(crate) fn kill(&self, role: &str) {
-        for pid in self.processes(role) {
-            run("kill", &["-9", &pid.to_string()]);
+    /// Kills the processes of a role, as nobody should; returns how many there were.
+    pub(crate) fn kill(&self, role: &str) -> usize {
+        let pids = self.processes(role);
+        for pid in &pids {
+            // It may have ended by itself since it was looked.
+            let _ = Pid::from_raw(*pid as i32).map(|pid| kill_process(pid, Signal::KILL));
         }
+        pids.len()
+    }
+
+    /// Kills the first process of a container from outside, as a crash would.
+    pub(crate) fn crash(&self, container: &str) {
+        let id = &self.ids()[container];
+        let is_inside = |pid: &i32| {
+            fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(id.as_str()))
+        };
+        let is_first = |pid: &i32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
+        };
+        let entries = fs::read_dir("/proc").expect("read /proc").flatten();
+        let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let init = pids.find(|pid| is_inside(pid) && is_first(pid)).expect("the container runs");
+        kill_process(Pid::from_raw(init).expect("a process has a number"), Signal::KILL).expect("kill it");
     }
 
     /// Waits until `condition` holds.
     pub(crate) fn wait_for(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !condition() {
-            assert!(Instant::now() < deadline, "waited in vain for: {what}\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(what, || condition().then_some(()));
     }
 
     /// Returns what the engine wrote to its log, for messages.
@@ -154,37 +199,39 @@ impl Scenario {
     }
 
     /// Takes everything down; nothing may be left.
-    fn end(&self) {
-        self.trice("down --volumes --remove-orphans --timeout 0");
-        self.wait_for("keeper and engine to leave", || {
-            self.processes("trice-keeper").is_empty() && self.processes("trice-engine").is_empty()
-        });
-        self.wait_for("the kernel to be as it was", || self.traces().is_empty());
+    fn end(self) {
+        let file = self.file.to_str().unwrap_or_default();
+        self.trice_with(&["-f", file, "down", "--volumes", "--remove-orphans", "--timeout", "0"]);
+        self.must_be_gone();
         fs::remove_dir_all(&self.home).expect("remove the scenario's home");
     }
 
-    /// Returns what is left on the machine: links, tables, cgroups, mounts, files of containers.
-    pub(crate) fn traces(&self) -> BTreeSet<String> {
-        let mut traces = BTreeSet::new();
-        let links = run("ip", &["-o", "link"]);
-        traces.extend(links.lines().filter(|line| line.contains(": tr")).map(|line| format!("link {line}")));
-        let tables = run("nft", &["list", "tables"]);
-        traces.extend(tables.lines().map(|line| format!("nftables {line}")));
-        let home = self.home.to_str().unwrap_or_default();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        traces.extend(mounts.lines().filter(|line| line.contains(home)).map(|line| format!("mount {line}")));
-        for part in ["data/containers", "data/volumes", "data/trash", "run/containers"] {
-            let entries = fs::read_dir(self.home.join(part)).into_iter().flatten().flatten();
-            traces.extend(entries.map(|entry| format!("file {}", entry.path().display())));
-        }
-        traces.extend(self.cgroups().into_iter().map(|path| format!("cgroup {}", path.display())));
-        traces
+    /// Waits until keeper and engine have left, and the machine is as it was before they came.
+    pub(crate) fn must_be_gone(&self) {
+        let mut left = Vec::new();
+        let gone = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.wait_for("the machine to be as it was", || {
+                left = self.traces();
+                left.is_empty()
+            });
+        }));
+        assert!(gone.is_ok(), "left behind:\n{}", left.join("\n"));
     }
 
-    /// Returns the cgroups of this scenario's engine in all hierarchies.
-    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
-        let tag = trice_plan::realm::Realm::new(&self.run_directory(), "").tag().to_owned();
-        find_folders(Path::new("/sys/fs/cgroup"), &format!("trice-{tag}"), 5)
+    /// Returns what is on the machine: processes, mounts, cgroups, links, tables, files of containers and volumes.
+    pub(crate) fn traces(&self) -> Vec<String> {
+        let realm = Realm::new(&self.run_directory(), "");
+        let mut traces = traces::of(realm.tag(), &self.home);
+        let links = run("ip", &["-o", "link"]);
+        let links = links.lines().filter(|line| !line.contains(": lo:"));
+        traces.extend(links.map(|line| format!("link {line}")));
+        let tables = run("nft", &["list", "tables"]);
+        traces.extend(tables.lines().map(|line| format!("nftables {line}")));
+        for folder in ["data/containers", "data/volumes", "data/trash", "data/tmp", "run/containers"] {
+            let files = traces::files(&self.home.join(folder));
+            traces.extend(files.into_iter().map(|file| format!("file {file}")));
+        }
+        traces
     }
 }
 
@@ -194,22 +241,9 @@ impl Drop for Scenario {
         if std::thread::panicking() {
             eprintln!("--- the engine's log\n{}", self.log());
             let _ = self.command(&["down", "--volumes", "--remove-orphans", "--timeout", "0"]).output();
+            traces::wipe(Realm::new(&self.run_directory(), "").tag(), &self.home);
         }
     }
-}
-
-fn find_folders(below: &Path, name: &str, depth: usize) -> Vec<PathBuf> {
-    if depth == 0 {
-        return Vec::new();
-    }
-    let entries = fs::read_dir(below).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    folders
-        .flat_map(|entry| {
-            let found = entry.file_name().to_str() == Some(name);
-            if found { vec![entry.path()] } else { find_folders(&entry.path(), name, depth - 1) }
-        })
-        .collect()
 }
 
 /// A command that has run.
@@ -231,6 +265,11 @@ impl Ran {
         self
     }
 
+    /// The code that it ended with; `None` if a signal ended it.
+    pub(crate) fn ended_with(&self) -> Option<i32> {
+        self.output.status.code()
+    }
+
     /// What it wrote to its standard output.
     pub(crate) fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.output.stdout).into_owned()
@@ -239,6 +278,11 @@ impl Ran {
     /// What it wrote to its standard error.
     pub(crate) fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    /// The lines of its standard output, in no order.
+    pub(crate) fn lines(&self) -> BTreeSet<String> {
+        self.stdout().lines().map(str::to_owned).collect()
     }
 }
 
@@ -254,9 +298,23 @@ impl Running {
         self.child.stdin.as_mut().expect("a pipe").write_all(bytes).expect("write to trice");
     }
 
-    /// Sends it a signal by name.
-    pub(crate) fn signal(&self, name: &str) {
-        run("kill", &["-s", name, &self.child.id().to_string()]);
+    /// Reads its standard output until `word` has come, and returns all that was read.
+    pub(crate) fn read_until(&mut self, word: &str) -> String {
+        let stdout = self.child.stdout.as_mut().expect("a pipe");
+        let mut read = Vec::new();
+        let mut byte = [0];
+        while !String::from_utf8_lossy(&read).contains(word) {
+            let count = stdout.read(&mut byte).expect("read from trice");
+            assert!(count > 0, "trice {} ended before it wrote `{word}`", self.line);
+            read.extend(byte);
+        }
+        String::from_utf8_lossy(&read).into_owned()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a process has a number");
+        kill_process(pid, signal).expect("signal trice");
     }
 
     /// Waits for its end.
@@ -269,7 +327,8 @@ impl Running {
 /// Runs a program of the machine and returns what it wrote.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}: `tests/run` installs what is needed"));
+    let output =
+        output.unwrap_or_else(|error| panic!("{program}: {error}: `tests/run` installs what is needed"));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -1,0 +1,7 @@
+//! Scenarios: whole projects, through the binary, on real programs.
+//!
+//! They need root, the programs that `tests/run` installs, and nothing else. Each has a machine of its own.
+#![allow(missing_docs, reason = "tests say what they are for in their names")]
+
+mod examples;
+mod scenario;
