@@ -3,5 +3,8 @@
 //! They need root, the programs that `tests/run` installs, and nothing else. Each has a machine of its own.
 #![allow(missing_docs, reason = "tests say what they are for in their names")]
 
+mod commands;
+mod deaths;
 mod examples;
+mod mistakes;
 mod scenario;

@@ -240,6 +240,9 @@ impl Drop for Scenario {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the engine's log\n{}", self.log());
+            eprintln!("--- containers\n{}", self.trice("ps --all").stdout());
+            eprintln!("--- links\n{}", run("ip", &["-o", "address"]));
+            eprintln!("--- packet filters\n{}", run("nft", &["list", "ruleset"]));
             let _ = self.command(&["down", "--volumes", "--remove-orphans", "--timeout", "0"]).output();
             traces::wipe(Realm::new(&self.run_directory(), "").tag(), &self.home);
         }

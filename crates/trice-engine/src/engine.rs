@@ -20,7 +20,7 @@ use trice_api::event::{ContainerChange, ContainerEvent};
 use trice_api::fault::Fault;
 use trice_model::container::ExitStatus;
 use trice_model::id::{ContainerId, Ids};
-use trice_model::name::{ContainerName, ProjectName};
+use trice_model::name::{ContainerName, NetworkName, ProjectName};
 use trice_model::network::FirewallSpec;
 use trice_model::time::Timestamp;
 use trice_network::nftables::TableOwner;
@@ -65,12 +65,14 @@ pub(crate) struct Engine {
     pub(crate) records: Option<Batch>,
     /// What begins once they are.
     pub(crate) jobs: Vec<(Job, Destination)>,
+    /// What begins once the network of that name has gone.
+    pub(crate) after_leaving: BTreeMap<NetworkName, Vec<(Job, Destination)>>,
     /// Names under which the keeper tells exits that are then in the store.
     pub(crate) forgotten: Vec<String>,
     /// Steps that are over, or ended at once.
     pub(crate) over: Vec<(u64, StepId, Result<Outcome, Fault>)>,
-    /// Containers that ended before their start was known to have succeeded.
-    pub(crate) early_ends: BTreeMap<ContainerId, ExitStatus>,
+    /// Processes, by the keeper's names, that ended before their start was known to have succeeded.
+    pub(crate) early_ends: BTreeMap<String, ExitStatus>,
     /// Those who wait for the end of a process that the keeper made.
     pub(crate) followers: BTreeMap<String, oneshot::Sender<ExitStatus>>,
     /// What containers that are about to be made are to read from.
@@ -115,6 +117,7 @@ impl Engine {
             changed: BTreeSet::new(),
             records: None,
             jobs: Vec::new(),
+            after_leaving: BTreeMap::new(),
             forgotten: Vec::new(),
             over: Vec::new(),
             early_ends: BTreeMap::new(),
@@ -190,6 +193,8 @@ impl Engine {
             self.spawn(job, destination);
         }
         self.turn += 1;
+        // Who followed may have gone, or what was to be followed never have begun.
+        self.followers.retain(|_, follower| !follower.is_closed());
         self.watch_idleness();
     }
 

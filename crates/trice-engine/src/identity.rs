@@ -8,7 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use trice_model::container::ExitStatus;
+use trice_model::id::ContainerId;
 
+use crate::engine;
 use crate::record::ProcessIdentity;
 
 /// Returns the identity of the process that has the number `pid` now.
@@ -16,6 +18,17 @@ pub(crate) fn of(pid: i32) -> io::Result<ProcessIdentity> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let began = field(&stat, 22).ok_or(io::ErrorKind::InvalidData)?;
     Ok(ProcessIdentity { boot: boot()?, pid, began })
+}
+
+/// Returns the name under which the keeper is to tell the end of a process of the container: one that no other process
+/// had before, so that a late word on one is not taken for the end of the next.
+pub(crate) fn key_of(container: &ContainerId) -> String {
+    format!("{container}/{:x}", engine::now().0)
+}
+
+/// Returns the container that a name of [`key_of`] is about.
+pub(crate) fn container_of(key: &str) -> Option<ContainerId> {
+    key.split('/').next()?.parse().ok()
 }
 
 /// Opens the process if it is still there; `None` if it has gone, on this boot or a former one.

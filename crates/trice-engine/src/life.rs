@@ -33,29 +33,34 @@ impl Engine {
                     let _ = follower.send(exit);
                     return self.forgotten.push(key);
                 }
-                match key.parse::<ContainerId>() {
-                    Ok(id) => self.process_ended(&id, exit),
-                    Err(_) => self.forgotten.push(key),
+                match identity::container_of(&key) {
+                    Some(id) => self.process_ended(&id, key, exit),
+                    None => self.forgotten.push(key),
                 }
             }
         }
     }
 
-    fn process_ended(&mut self, id: &ContainerId, exit: ExitStatus) {
+    fn process_ended(&mut self, id: &ContainerId, key: String, exit: ExitStatus) {
         let state = self.world.found.containers.get(id).map(|container| container.state);
-        if self.world.processes.contains_key(id) {
-            return self.begin_end(id, exit);
+        if let Some(process) = self.world.processes.get(id) {
+            // That of another one is of a process that was put away before this one began.
+            return if process.key.as_ref() == Some(&key) {
+                self.begin_end(id, exit);
+            } else {
+                self.forgotten.push(key);
+            };
         }
         match state {
             // Its start succeeded, and is about to be told.
-            Some(ContainerState::Running { .. }) => drop(self.early_ends.insert(id.clone(), exit)),
+            Some(ContainerState::Running { .. }) => drop(self.early_ends.insert(key, exit)),
             // It waited for its start and died, or its start failed, which is being told.
             Some(
                 ContainerState::Created | ContainerState::Restarting { .. } | ContainerState::Exited { .. },
             )
             | None => {
-                self.world.prepared.remove(id);
-                self.forgotten.push(id.to_string());
+                self.world.prepared.retain(|_, prepared| prepared.key != key);
+                self.forgotten.push(key);
             }
         }
     }
@@ -102,7 +107,7 @@ impl Engine {
         }
         self.changed.insert(project);
         self.remember(id);
-        self.forgotten.push(id.to_string());
+        self.forgotten.extend(process.key);
         let restarting = next != Next::Stay;
         self.announce(id, ContainerChange::Exited { code: exit.code(), restarting });
     }
@@ -189,7 +194,7 @@ impl Engine {
         self.followers.clear();
         let (backends, events) = (self.backends.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
-            let socket = crate::succession::start_keeper(&backends);
+            let socket = crate::succession::start_keeper(&backends.directories, &backends.shared);
             let _ = events.send(Event::Succeeded(socket));
         });
     }

@@ -213,7 +213,7 @@ fn prepare(backends: &Backends, what: &str, spec: &ContainerSpec, place: Place) 
         files: crate::files::texts(spec, &place.addresses, &host, &host_text),
         stdin: place.stdin,
     };
-    let prepared = backends.containers.prepare(spec, &mut surroundings);
+    let prepared = backends.containers.prepare(&identity::key_of(&spec.id), spec, &mut surroundings);
     prepared.map_err(|error| {
         // Half a container is none: its group and what the keeper holds go at once.
         let _ = backends.containers.finish(&spec.id);

@@ -20,7 +20,7 @@ use trice_model::id::ContainerId;
 use trice_model::name::ProjectName;
 use trice_model::network::{ObservedInstance, ObservedNetwork};
 use trice_model::port::PublishedPort;
-use trice_runtime::keeper::link::Inventory;
+use trice_runtime::keeper::link::{Inventory, Spawned};
 
 use crate::backends::Backends;
 use crate::engine::Engine;
@@ -29,7 +29,7 @@ use crate::failure;
 use crate::identity;
 use crate::life::watch_foreign;
 use crate::perform::instance_key;
-use crate::record::{ContainerRecord, InstanceRecord, IntentRecord, NetworkRecord};
+use crate::record::{ContainerRecord, InstanceRecord, IntentRecord, NetworkRecord, ProcessIdentity};
 use crate::steps::Connection;
 use crate::world::{HostSide, Process, Reservation, World};
 
@@ -210,21 +210,26 @@ fn take_back_processes(engine: &mut Engine, inventory: &mut Inventory) {
 
 fn take_back_process(engine: &mut Engine, id: &ContainerId, inventory: &mut Inventory) {
     let recorded = engine.world.recorded.remove(id);
-    let kept = inventory.processes.remove(id.as_str());
+    let kept = recorded.as_ref().and_then(|recorded| take_kept(inventory, id, recorded));
     // Told by the keeper, or found in the kernel where the keeper is another one.
-    let (pidfd, identity, end, foreign) = match (kept, recorded) {
-        (Some((spawned, status)), Some(identity)) => {
-            (spawned.pidfd, identity, status.map(identity::from_wait_status), false)
+    let (key, pidfd, identity, end) = match (kept, recorded) {
+        (Some((key, spawned, status)), Some(identity)) => {
+            (Some(key), spawned.pidfd, identity, status.map(identity::from_wait_status))
         }
-        (None, Some(identity)) => match identity::open(&identity) {
-            Ok(Some(pidfd)) => (pidfd, identity, None, true),
-            _ => return end_unseen(engine, id),
+        (None, Some(identity)) => match find(engine, id, &identity) {
+            Some(pidfd) => (None, pidfd, identity, None),
+            None => return end_unseen(engine, id),
         },
         // It was about to start and nobody said which process it is: it cannot have begun.
         (_, None) => return end_unseen(engine, id),
     };
+    inventory.held.remove(id.as_str());
+    if let Err(error) = engine.backends.containers.start_again(id, &mut inventory.held) {
+        let what = format!("start container {}", id.short());
+        return engine.start_failed(id, &failure::of_container(&what, &error));
+    }
     let (pidfd, run) = (Arc::new(pidfd), engine.next_serial());
-    if foreign {
+    if key.is_none() {
         watch_foreign(id, &pidfd, identity.pid, &engine.events);
     }
     let terminal_key = format!("{id}/terminal");
@@ -233,8 +238,8 @@ fn take_back_process(engine: &mut Engine, id: &ContainerId, inventory: &mut Inve
     if let Err(error) = engine.backends.containers.adopt(id, &mut inventory.held) {
         tracing::error!(container = id.short(), %error, "take over its output");
     }
-    inventory.held.remove(id.as_str());
-    let process = Process { pidfd, identity, terminal, run, probes: None, ending: false, stopping: false };
+    let process =
+        Process { key, pidfd, identity, terminal, run, probes: None, ending: false, stopping: false };
     engine.world.processes.insert(id.clone(), process);
     match end {
         Some(exit) => engine.begin_end(id, exit),
@@ -242,6 +247,31 @@ fn take_back_process(engine: &mut Engine, id: &ContainerId, inventory: &mut Inve
             engine.begin_probes(id);
             go_on_stopping(engine, id);
         }
+    }
+}
+
+/// Takes what the keeper has of the process: its name there, the process, and its wait status if it has ended.
+fn take_kept(
+    inventory: &mut Inventory,
+    id: &ContainerId,
+    recorded: &ProcessIdentity,
+) -> Option<(String, Spawned, Option<i32>)> {
+    let is_it = |(key, (spawned, _)): &(&String, &(Spawned, Option<i32>))| {
+        identity::container_of(key).as_ref() == Some(id) && spawned.pid == recorded.pid
+    };
+    let key = inventory.processes.iter().find(is_it)?.0.clone();
+    let (spawned, status) = inventory.processes.remove(&key)?;
+    Some((key, spawned, status))
+}
+
+/// Finds the process of a container that no keeper of ours made: it runs, or the kernel has kept how it ended.
+fn find(engine: &Engine, id: &ContainerId, identity: &ProcessIdentity) -> Option<OwnedFd> {
+    if identity::boot().ok()? != identity.boot {
+        return None;
+    }
+    match identity::open(identity) {
+        Ok(Some(pidfd)) => Some(pidfd),
+        Ok(None) | Err(_) => engine.backends.containers.kept(id).ok()?,
     }
 }
 
@@ -263,6 +293,7 @@ fn end_unseen(engine: &mut Engine, id: &ContainerId) {
     let identity = crate::record::ProcessIdentity { boot, pid: 0, began: 0 };
     let run = engine.next_serial();
     let process = Process {
+        key: None,
         pidfd: Arc::new(pidfd),
         identity,
         terminal: None,
@@ -277,13 +308,13 @@ fn end_unseen(engine: &mut Engine, id: &ContainerId) {
 
 /// Ends and removes what is of no record: what a killed engine began and could not say, or ended and could not forget.
 fn put_away_strangers(backends: &Backends, world: &World, inventory: &Inventory) -> Result<(), Fault> {
+    // What cannot be told to a keeper that dies in this moment, its successor never hears of.
     let link = backends.containers.link();
-    let failed = |error: std::io::Error| failure::of_io("put away what is left over", &error);
     for key in inventory.processes.keys() {
-        link.forget(key).map_err(failed)?;
+        let _ = link.forget(key);
     }
     for key in inventory.held.keys() {
-        link.release(key).map_err(failed)?;
+        let _ = link.release(key);
     }
     for name in backends.containers.groups() {
         let known = name.parse().is_ok_and(|id: ContainerId| world.processes.contains_key(&id));

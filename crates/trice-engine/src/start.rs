@@ -99,8 +99,7 @@ async fn live(directories: Directories, shared: Shared) -> Result<(), Fault> {
     let (events, receiver) = mpsc::unbounded_channel();
     let (tick, ticks) = watch::channel(0_u64);
     let pump = Pump::start(Box::new(move |_| tick.send_modify(|count| *count += 1))).map_err(failed)?;
-    let link = shared.link.try_clone().map_err(failed)?;
-    let (link, inventory) = succession::listen(link, &events).map_err(failed)?;
+    let (link, inventory) = succession::listen_first(&directories, &shared, &events)?;
     let realm = Realm::new(&directories.run, env!("CARGO_PKG_VERSION"));
     let containers = Containers::open(directories.clone(), realm.tag(), link, pump)
         .map_err(|error| failure::of("start the engine", &error))?;

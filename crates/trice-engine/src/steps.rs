@@ -20,9 +20,10 @@ use trice_plan::plan::StepId;
 use trice_plan::restart::Tally;
 use trice_runtime::container::Prepared;
 
-use crate::engine::{Engine, now};
+use crate::engine::{Destination, Engine, now};
 use crate::event::Event;
 use crate::failure;
+use crate::identity;
 use crate::operation::Operation;
 use crate::perform::{self, Outcome, Place};
 use crate::record::ContainerRecord;
@@ -33,7 +34,15 @@ impl Engine {
     pub(crate) fn begin_step(&mut self, operation: &Operation, step: StepId, action: &Action) {
         let job = match action {
             Action::FetchImage { image, .. } => perform::fetch_image(image.clone()),
-            Action::CreateNetwork(spec) => perform::create_network((**spec).clone()),
+            Action::CreateNetwork(spec) => {
+                let job = perform::create_network((**spec).clone());
+                if self.world.leaving.contains(&spec.name) {
+                    // One of the same name is on its way out: its bridge and its record must go first.
+                    let destination = Destination::Step { operation: operation.serial, step };
+                    return self.after_leaving.entry(spec.name.clone()).or_default().push((job, destination));
+                }
+                job
+            }
             Action::RemoveNetwork(name) => match self.world.found.networks.get(name) {
                 Some(network) => perform::mark_leaving(network.spec.clone()),
                 None => return self.end_now(operation, step, Ok(Outcome::Done)),
@@ -275,7 +284,9 @@ impl Engine {
     pub(crate) fn started(&mut self, id: &ContainerId, prepared: Prepared, record: ContainerRecord) {
         let Some(identity) = record.process else { return };
         let run = self.next_serial();
+        let early_end = self.take_early_end(id, Some(&prepared.key));
         let process = Process {
+            key: Some(prepared.key),
             pidfd: Arc::new(prepared.pidfd),
             identity,
             terminal: prepared.terminal,
@@ -286,10 +297,20 @@ impl Engine {
         };
         self.world.processes.insert(id.clone(), process);
         self.announce(id, ContainerChange::Started);
-        if let Some(exit) = self.early_ends.remove(id) {
+        if let Some(exit) = early_end {
             return self.begin_end(id, exit);
         }
         self.begin_probes(id);
+    }
+
+    /// Takes the end that was told of the process `key` before its start was; those of others of the container are of
+    /// no use any more.
+    fn take_early_end(&mut self, id: &ContainerId, key: Option<&String>) -> Option<ExitStatus> {
+        let exit = key.and_then(|key| self.early_ends.remove(key));
+        let of_container =
+            |key: &String, _: &mut ExitStatus| identity::container_of(key).as_ref() == Some(id);
+        self.forgotten.extend(self.early_ends.extract_if(.., of_container).map(|(key, _)| key));
+        exit
     }
 
     /// Takes in a container whose program could not be started.
@@ -299,7 +320,7 @@ impl Engine {
             Code::CommandNotExecutable => 126,
             _ => 125,
         };
-        self.early_ends.remove(id);
+        self.take_early_end(id, None);
         if let Some(container) = self.world.found.containers.get_mut(id) {
             container.state = ContainerState::Exited { exit: ExitStatus::Code(code) };
             container.started_at = None;
@@ -331,6 +352,7 @@ impl Engine {
             tracing::error!(network = %name, %fault, "remove a network");
         }
         self.world.leaving.remove(name);
+        self.jobs.extend(self.after_leaving.remove(name).into_iter().flatten());
     }
 }
 

@@ -1,13 +1,15 @@
 //! A keeper in place of one that has died.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc;
 
 use tokio::sync::mpsc::UnboundedSender;
 use trice_api::fault::Fault;
 use trice_runtime::keeper::launch;
-use trice_runtime::keeper::link::{Link, Told};
+use trice_runtime::keeper::link::{Inventory, Link, Told};
+use trice_runtime::keeper::start::{Directories, Shared};
 use trice_runtime::logs::Stream;
 
 use crate::backends::Backends;
@@ -17,20 +19,32 @@ use crate::perform::instance_key;
 use crate::world::World;
 
 /// Starts a keeper and returns this engine's end of the link to it.
-pub(crate) fn start_keeper(backends: &Backends) -> Result<OwnedFd, Fault> {
-    let shared = &backends.shared;
-    let started = launch::succeed(&backends.directories, shared.listener.as_fd(), shared.lock.as_fd());
+pub(crate) fn start_keeper(directories: &Directories, shared: &Shared) -> Result<OwnedFd, Fault> {
+    let started = launch::succeed(directories, shared.listener.as_fd(), shared.lock.as_fd());
     let (mut child, socket) = started.map_err(|error| failure::of("start a keeper", &error))?;
     // It is reaped here if it ever dies; its death itself is seen by the link.
     std::thread::spawn(move || drop(child.wait()));
     Ok(socket)
 }
 
-/// Listens to a keeper, as events.
-pub(crate) fn listen(
-    socket: OwnedFd,
+/// Listens to the keeper that started this engine, or to another one if that has died before it could be asked.
+pub(crate) fn listen_first(
+    directories: &Directories,
+    shared: &Shared,
     events: &UnboundedSender<Event>,
-) -> std::io::Result<(Link, trice_runtime::keeper::link::Inventory)> {
+) -> Result<(Link, Inventory), Fault> {
+    let failed = |error: std::io::Error| failure::of_io("talk to the keeper", &error);
+    let socket = shared.link.try_clone().map_err(failed)?;
+    match listen(socket, events) {
+        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+            listen(start_keeper(directories, shared)?, events).map_err(failed)
+        }
+        other => other.map_err(failed),
+    }
+}
+
+/// Listens to a keeper, as events.
+pub(crate) fn listen(socket: OwnedFd, events: &UnboundedSender<Event>) -> std::io::Result<(Link, Inventory)> {
     let (sender, receiver) = mpsc::channel::<Told>();
     let opened = Link::open(socket, sender)?;
     let events = events.clone();

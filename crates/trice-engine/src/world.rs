@@ -47,6 +47,8 @@ pub(crate) struct World {
 /// The process of a running container.
 #[derive(Debug)]
 pub(crate) struct Process {
+    /// Under which name the keeper tells its end; `None` if it is no child of our keeper.
+    pub(crate) key: Option<String>,
     /// Its init.
     pub(crate) pidfd: Arc<OwnedFd>,
     /// Which of all processes it is.

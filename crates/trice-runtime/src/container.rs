@@ -123,6 +123,8 @@ pub struct Surroundings<'a> {
 /// A container that waits at its last step, or runs.
 #[derive(Debug)]
 pub struct Prepared {
+    /// Under which name the keeper tells its end.
+    pub key: String,
     /// Its number in the host's pid namespace.
     pub pid: i32,
     /// Its init.
@@ -214,9 +216,11 @@ impl Containers {
         log.make().map_err(|source| CreateError::Folder { path: log.path().to_owned(), source })
     }
 
-    /// Makes a container up to the last step before its program.
+    /// Makes a container up to the last step before its program. The keeper tells its end under the name `key`, which
+    /// no process of the container had before: the end of one is never taken for that of another.
     pub fn prepare(
         &self,
+        key: &str,
         spec: &ContainerSpec,
         surroundings: &mut Surroundings<'_>,
     ) -> Result<Prepared, CreateError> {
@@ -236,19 +240,20 @@ impl Containers {
             namespace: surroundings.namespace,
             volumes: Some(surroundings.volumes),
         };
-        let key = spec.id.as_str();
-        let link = self.link();
+        let (id, link) = (spec.id.as_str(), self.link());
         let held = [streams.stdout.as_ref(), streams.stderr.as_ref(), streams.held_stdin.as_ref()];
         let held: Vec<_> = held.into_iter().flatten().map(AsFd::as_fd).collect();
-        link.hold(key, &held).map_err(CreateError::Spawn)?;
+        link.hold(id, &held).map_err(CreateError::Spawn)?;
         let (spawned, handshake) = self.spawn(&link, key, &lowered, &opener)?;
-        let mut prepared = Prepared { pid: spawned.pid, pidfd: spawned.pidfd, terminal: None, handshake };
+        // An engine that dies between the record of the start and the start itself has a successor who starts it.
+        link.hold(&start_key(id), &[handshake.as_fd()]).map_err(CreateError::Spawn)?;
+        let mut prepared = Prepared::new(key, spawned, handshake);
         prepared.wait_until_created()?;
-        self.pump_output(key, &link, streams, &prepared)?;
+        self.pump_output(id, &link, streams, &prepared)?;
         // Before it is released, so that no end of its goes unseen.
         let pidfd = prepared.pidfd.try_clone().map_err(CreateError::Spawn)?;
         let path = vault::folder(&self.directories.run);
-        self.vault.keep(key, pidfd).map_err(|source| CreateError::Folder { path, source })?;
+        self.vault.keep(id, pidfd).map_err(|source| CreateError::Folder { path, source })?;
         Ok(prepared)
     }
 
@@ -265,22 +270,22 @@ impl Containers {
     /// Has the container's output moved to its log, and what it comes through held by the keeper.
     fn pump_output(
         &self,
-        key: &str,
+        id: &str,
         link: &Link,
         streams: Streams,
         prepared: &Prepared,
     ) -> Result<(), CreateError> {
-        let folder = LogFolder::new(self.directories.data.join("containers").join(key).join("log"));
+        let folder = LogFolder::new(self.directories.data.join("containers").join(id).join("log"));
         let source = match (&prepared.terminal, streams.stdout, streams.stderr) {
             (Some(terminal), ..) => {
-                link.hold(&terminal_key(key), &[terminal.as_fd()]).map_err(CreateError::Spawn)?;
+                link.hold(&terminal_key(id), &[terminal.as_fd()]).map_err(CreateError::Spawn)?;
                 Source::Terminal(terminal.try_clone().map_err(CreateError::Spawn)?)
             }
             (None, Some(stdout), Some(stderr)) => Source::Fifos { stdout, stderr },
             (None, ..) => return Ok(()),
         };
         let error = |source| CreateError::Folder { path: folder.path().to_owned(), source };
-        self.pump.add(key, folder.clone(), source).map_err(error)
+        self.pump.add(id, folder.clone(), source).map_err(error)
     }
 
     /// Runs a process in a running container, whose init is `init`.
@@ -312,9 +317,9 @@ impl Containers {
             volumes: None,
         };
         let (spawned, handshake) = self.spawn(&self.link(), key, &lowered, &opener)?;
-        let mut prepared = Prepared { pid: spawned.pid, pidfd: spawned.pidfd, terminal: None, handshake };
+        let mut prepared = Prepared::new(key, spawned, handshake);
         // It does not wait; what is read is its terminal, then nothing, or its failure.
-        prepared.wait_until_program()?;
+        prepared.terminal = wait_until_program(&prepared.handshake)?;
         Ok(prepared)
     }
 
@@ -371,6 +376,23 @@ impl Containers {
         Ok(Streams { stdin, stdout, stderr, held_stdin })
     }
 
+    /// Starts a container that a former engine may not have got to start though its record says so: `held` is what
+    /// the keeper held for it. One whose program runs already is left alone.
+    pub fn start_again(
+        &self,
+        id: &ContainerId,
+        held: &mut BTreeMap<String, Vec<OwnedFd>>,
+    ) -> Result<(), CreateError> {
+        let key = start_key(id.as_str());
+        let Some(handshake) = held.remove(&key).and_then(|mut held| held.pop()) else { return Ok(()) };
+        let handshake = Parent::new(handshake);
+        match handshake.release() {
+            // Nobody waits at the other end any more: what there was to report is still there to be read.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CreateError::Spawn(error)),
+            Ok(()) | Err(_) => wait_until_program(&handshake).map(drop),
+        }
+    }
+
     /// Takes up a container that was running before this engine: `held` is what the keeper held for it.
     pub fn adopt(&self, id: &ContainerId, held: &mut BTreeMap<String, Vec<OwnedFd>>) -> io::Result<()> {
         let key = id.as_str();
@@ -399,8 +421,9 @@ impl Containers {
             tracing::error!(container = id.short(), %error, "move the last of its output");
         }
         let link = self.link();
-        let _ = link.release(key);
-        let _ = link.release(&terminal_key(key));
+        for key in [key, &terminal_key(key), &start_key(key)] {
+            let _ = link.release(key);
+        }
         if let Err(error) = self.vault.forget(key) {
             tracing::warn!(container = id.short(), %error, "forget its process");
         }
@@ -459,10 +482,14 @@ impl Containers {
 }
 
 impl Prepared {
+    fn new(key: &str, spawned: Spawned, handshake: Parent) -> Self {
+        Self { key: key.to_owned(), pid: spawned.pid, pidfd: spawned.pidfd, terminal: None, handshake }
+    }
+
     /// Lets the container's program run; returns once it does.
     pub fn start(&mut self) -> Result<(), CreateError> {
         self.handshake.release().map_err(CreateError::Spawn)?;
-        self.wait_until_program()
+        wait_until_program(&self.handshake).map(drop)
     }
 
     fn wait_until_created(&mut self) -> Result<(), CreateError> {
@@ -475,21 +502,29 @@ impl Prepared {
             }
         }
     }
+}
 
-    fn wait_until_program(&mut self) -> Result<(), CreateError> {
-        loop {
-            match self.handshake.next().map_err(CreateError::Spawn)? {
-                Some((Report::Created, _)) => {}
-                Some((Report::Terminal, terminal)) => self.terminal = terminal,
-                Some((Report::Failed(failure), _)) => return Err(failure.into()),
-                None => return Ok(()),
-            }
+/// Waits until the child has become its program; returns its terminal, if one is told of on the way.
+fn wait_until_program(handshake: &Parent) -> Result<Option<OwnedFd>, CreateError> {
+    let mut terminal = None;
+    loop {
+        match handshake.next().map_err(CreateError::Spawn)? {
+            Some((Report::Created, _)) => {}
+            Some((Report::Terminal, told)) => terminal = told,
+            Some((Report::Failed(failure), _)) => return Err(failure.into()),
+            None => return Ok(terminal),
         }
     }
 }
 
+/// Names a container's terminal for the keeper.
 fn terminal_key(container: &str) -> String {
     format!("{container}/terminal")
+}
+
+/// Names our end of the handshake with a container's child for the keeper.
+fn start_key(container: &str) -> String {
+    format!("{container}/start")
 }
 
 /// The standard streams of a process; none for one with a terminal.

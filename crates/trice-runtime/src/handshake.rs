@@ -3,7 +3,7 @@
 //! ```text
 //! child                                     engine
 //!   │  Created, with a terminal's other end ──►│     only if the plan says `wait`
-//!   │◄── one byte: go on                       │     (end of file: the engine has gone, so the child goes too)
+//!   │◄── one byte: go on                       │     (end of file: engine and keeper have let go: the child ends)
 //!   │  Failed ────────────────────────────────►│     at any time, then the child ends
 //!   └─ execve closes the socket ──────────────►│     end of file without a failure: the program runs
 //! ```
@@ -96,6 +96,11 @@ impl Parent {
     /// Takes the engine's end.
     pub fn new(socket: OwnedFd) -> Self {
         Self { socket }
+    }
+
+    /// Our end, for whoever holds it in case that this process dies.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// Waits for the next report; `None` once the child has become the program, or has died.

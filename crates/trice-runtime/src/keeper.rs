@@ -214,7 +214,7 @@ fn watch(epoll: BorrowedFd<'_>, token: u64, child: &Child) {
 const LIVED: Duration = Duration::from_secs(1);
 /// The wait before the second engine that does not live, and the longest one.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Returns how long to wait before the next engine, after one that was `born` then and the `last` wait before it.
 fn patience(born: Instant, last: Duration) -> Duration {

@@ -11,7 +11,7 @@ mod json;
 mod live;
 mod plain;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ pub(crate) struct Progress {
     began: Instant,
     told: BTreeSet<String>,
     changes: usize,
+    /// What was last said of each object, with its detail.
+    said: BTreeMap<String, (String, Option<String>)>,
     started: BTreeSet<String>,
     hides_images: bool,
 }
@@ -64,8 +66,8 @@ impl Progress {
     }
 
     fn new(sink: Sink, out: Box<dyn Write>) -> Self {
-        let (told, started) = (BTreeSet::new(), BTreeSet::new());
-        Self { sink, out, began: Instant::now(), told, changes: 0, started, hides_images: false }
+        let (told, said, started) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        Self { sink, out, began: Instant::now(), told, changes: 0, said, started, hides_images: false }
     }
 
     /// Says nothing of images on their way.
@@ -81,6 +83,12 @@ impl Progress {
             self.started.insert(step.name.clone());
         }
         if self.hides_images && step.object == ObjectKind::Image && step.state != StepState::Failed {
+            return;
+        }
+        // Two that wait for the same container are one line for people.
+        let id = format!("{} {}", kind(step.object), step.name);
+        let saying = (word(step).to_owned(), step.detail.clone());
+        if self.said.insert(id, saying.clone()) == Some(saying) {
             return;
         }
         let elapsed = self.began.elapsed();
@@ -245,6 +253,7 @@ pub(crate) mod tests {
         let image =
             StepEvent { object: ObjectKind::Image, ..step("redis:7", "Loading", "Loaded", StepState::Done) };
         progress.step(&image);
+        progress.step(&step("shop-web-1", "Starting", "Started", StepState::Working));
         progress.step(&step("shop-web-1", "Starting", "Started", StepState::Working));
         progress.note("volume data is new");
         progress.note("volume data is new");

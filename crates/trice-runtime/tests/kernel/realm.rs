@@ -293,7 +293,7 @@ pub(crate) fn prepare(
         files: MadeFile::ALL.map(text).into(),
         stdin,
     };
-    let prepared = containers.prepare(spec, &mut surroundings);
+    let prepared = containers.prepare(spec.id.as_str(), spec, &mut surroundings);
     if prepared.is_err() {
         let _ = containers.finish(&spec.id);
     }
