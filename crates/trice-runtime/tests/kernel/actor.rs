@@ -64,6 +64,8 @@ struct Actor {
     containers: Containers,
     namespace: OwnedFd,
     prepared: BTreeMap<ContainerId, Prepared>,
+    /// What the keeper held when the engine came.
+    held: BTreeMap<String, Vec<OwnedFd>>,
     told: Receiver<Told>,
     tell: Sender<Told>,
     report: Report,
@@ -88,8 +90,8 @@ fn act(directories: Directories, shared: Shared) -> io::Result<()> {
     let tag = realm::tag(&directories);
     let containers = Containers::open(directories.clone(), &tag, link, pump).map_err(io::Error::other)?;
     let report = Report { engine: std::process::id(), ..Report::default() };
-    let (namespace, prepared) = (realm::network_namespace(), BTreeMap::new());
-    let mut actor = Actor { directories, shared, containers, namespace, prepared, told, tell, report };
+    let (namespace, prepared, held) = (realm::network_namespace(), BTreeMap::new(), BTreeMap::new());
+    let mut actor = Actor { directories, shared, containers, namespace, prepared, held, told, tell, report };
     for id in actor.containers.folders() {
         match inventory.processes.get(id.as_str()) {
             Some((spawned, status)) => {
@@ -103,6 +105,7 @@ fn act(directories: Directories, shared: Shared) -> io::Result<()> {
         }
         actor.containers.adopt(&id, &mut inventory.held)?;
     }
+    actor.held = inventory.held;
     for stream in listener.incoming() {
         if !actor.serve(stream?)? {
             return Ok(());
@@ -145,8 +148,11 @@ impl Actor {
                 self.prepared.insert(spec.id.clone(), prepared);
             }
             Question::Release(id) => {
-                let mut prepared = self.prepared.remove(&id).ok_or(io::ErrorKind::NotFound)?;
-                prepared.start().map_err(io::Error::other)?;
+                let started = match self.prepared.remove(&id) {
+                    Some(mut prepared) => prepared.start(),
+                    None => self.containers.start_again(&id, &mut self.held),
+                };
+                started.map_err(io::Error::other)?;
             }
             Question::Report => {}
             Question::Finish(id) => {

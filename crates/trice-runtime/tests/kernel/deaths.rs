@@ -18,7 +18,7 @@ use trice_test::waiting::until;
 
 use crate::actor::{Question, Report};
 use crate::realm::{Folders, in_realm, read_log, tag};
-use crate::spec::shell;
+use crate::spec::{container, shell};
 use crate::tests;
 
 tests![
@@ -26,7 +26,8 @@ tests![
     a_folder_of_somebody_else_is_refused,
     an_engine_that_dies_is_replaced_and_its_containers_go_on,
     an_exit_while_no_engine_lives_is_told_to_the_next_one,
-    a_container_that_waits_for_its_start_goes_with_its_engine_and_never_as_a_success,
+    a_container_that_waits_for_its_start_is_started_by_the_next_engine_and_only_once,
+    a_container_that_nobody_starts_never_ends_as_a_success,
     an_engine_that_reads_nothing_and_dies_does_not_take_the_keeper_along,
     an_engine_that_is_stopped_does_not_stop_the_keeper,
     a_keeper_that_dies_is_missed_even_while_containers_wait,
@@ -227,12 +228,43 @@ fn an_exit_while_no_engine_lives_is_told_to_the_next_one() {
     });
 }
 
-fn a_container_that_waits_for_its_start_goes_with_its_engine_and_never_as_a_success() {
+fn a_container_that_waits_for_its_start_is_started_by_the_next_engine_and_only_once() {
     in_house(|house| {
-        let spec = shell("echo it ran");
+        let spec = shell("echo it ran; exit 3");
         house.tell(&Question::Prepare(Box::new(spec.clone())));
         kill(&house.engine());
-        assert_eq!(exit_of(house, &spec.id), 125 << 8);
+        house.tell(&Question::Release(spec.id.clone()));
+        assert_eq!(exit_of(house, &spec.id), 3 << 8);
+        // Whoever comes next does not know that it began, and says the same again.
+        kill(&house.engine());
+        house.tell(&Question::Release(spec.id.clone()));
+        house.tell(&Question::Finish(spec.id.clone()));
+        assert_eq!(read_log(house.log(&spec.id)).0, "it ran\n");
+
+        // Why it cannot be started is told to whoever asks, too.
+        let spec = container(["no-such-program"]);
+        house.tell(&Question::Prepare(Box::new(spec.clone())));
+        kill(&house.engine());
+        let error = house.ask(&Question::Release(spec.id.clone())).error.unwrap();
+        assert!(error.contains("command `no-such-program` not found"), "{error}");
+        house.tell(&Question::Finish(spec.id));
+    });
+}
+
+fn a_container_that_nobody_starts_never_ends_as_a_success() {
+    in_house(|house| {
+        let spec = shell("echo it ran");
+        let report = house.tell(&Question::Prepare(Box::new(spec.clone())));
+        let (engine, keeper) = (house.engine(), house.keeper());
+        pidfd_send_signal(&keeper, Signal::STOP).unwrap();
+        kill(&engine);
+        kill(&keeper);
+        // Neither holds the way to its start any more.
+        until("it ends", || (!alive(report.made[spec.id.as_str()])).then_some(()));
+        assert_eq!(house.found(), Founded::Ready);
+        if vault::is_supported() {
+            assert_eq!(exit_after_all(house, &spec.id), 125 << 8);
+        }
         house.tell(&Question::Finish(spec.id.clone()));
         assert_eq!(read_log(house.log(&spec.id)).0, "");
     });
