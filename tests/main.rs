@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "tests say what they are for in their names")]
 
 mod commands;
+mod crowd;
 mod deaths;
 mod examples;
 mod mistakes;

@@ -75,6 +75,15 @@ struct Round {
     failures: Vec<(PathBuf, Errno)>,
 }
 
+impl Round {
+    /// Takes in that something could not be deleted; what is not there any more was, by another round elsewhere.
+    fn fail(&mut self, path: PathBuf, error: Errno) {
+        if error != Errno::NOENT {
+            self.failures.push((path, error));
+        }
+    }
+}
+
 impl Trash {
     /// Opens the trash of the data folder `data`, and makes it if there is none, with mode 0700.
     ///
@@ -136,15 +145,15 @@ impl Trash {
 
     fn delete(&self, name: &CStr, round: &mut Round) {
         match delete_one(&self.folder, name) {
-            Ok(()) | Err(Errno::NOENT) => {} // another round, elsewhere, was faster
+            Ok(()) => {}
             Err(Errno::NOTEMPTY) => {
                 let before = round.failures.len();
                 let emptied = self.clear(name, round).and_then(|()| delete_one(&self.folder, name));
                 if let (Err(error), true) = (emptied, round.failures.len() == before) {
-                    round.failures.push((path_of(name), error));
+                    round.fail(path_of(name), error);
                 }
             }
-            Err(error) => round.failures.push((path_of(name), error)),
+            Err(error) => round.fail(path_of(name), error),
         }
     }
 
@@ -160,13 +169,13 @@ impl Trash {
                 continue;
             }
             match delete_one(&folder, inner) {
-                Ok(()) | Err(Errno::NOENT) => {}
+                Ok(()) => {}
                 // A folder on which something is mounted cannot be moved.
                 Err(Errno::NOTEMPTY) => match self.take(&folder, inner) {
                     Ok(()) => round.moved += 1,
-                    Err(error) => round.failures.push((path_of(name).join(path_of(inner)), error)),
+                    Err(error) => round.fail(path_of(name).join(path_of(inner)), error),
                 },
-                Err(error) => round.failures.push((path_of(name).join(path_of(inner)), error)),
+                Err(error) => round.fail(path_of(name).join(path_of(inner)), error),
             }
         }
         Ok(())
@@ -208,6 +217,28 @@ mod tests {
 
     use super::*;
     use crate::testing::Folder;
+
+    #[test]
+    fn two_that_empty_it_at_once_do_not_stumble_over_each_other() {
+        let folder = Folder::new();
+        for round in 0..20 {
+            let data = folder.path(format!("data{round}"));
+            let trash = Trash::open(&data).unwrap();
+            for number in 0..50 {
+                let deep = data.join(format!("thing{number}/upper/etc/inner"));
+                fs::create_dir_all(&deep).unwrap();
+                fs::write(deep.join("file"), "").unwrap();
+                trash.discard(&data.join(format!("thing{number}"))).unwrap();
+            }
+            thread::scope(|scope| {
+                let both = [(); 2].map(|()| scope.spawn(|| trash.empty()));
+                for one in both {
+                    one.join().unwrap().unwrap();
+                }
+            });
+            assert_eq!(fs::read_dir(data.join("trash")).unwrap().count(), 0);
+        }
+    }
 
     #[test]
     fn what_is_discarded_is_out_of_the_way_at_once_and_gone_when_the_trash_is_emptied() {
