@@ -2,7 +2,9 @@
 //!
 //! They need root, the programs that `tests/run` installs, and nothing else. Each has a machine of its own.
 #![allow(missing_docs, reason = "tests say what they are for in their names")]
+#![allow(clippy::print_stderr, reason = "what a failed test shows")]
 
+mod arrows;
 mod commands;
 mod crowd;
 mod deaths;
