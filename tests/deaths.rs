@@ -99,7 +99,9 @@ fn containers_outlive_engine_and_keeper_and_lose_no_line() {
         for roles in [vec![ENGINE], vec![KEEPER], vec![ENGINE, KEEPER], vec![KEEPER, ENGINE]] {
             for role in &roles {
                 assert_eq!(harbour.kill(role), 1, "one {role} runs");
-                harbour.wait_for("a successor", || harbour.processes(role).len() == 1);
+                harbour.wait_for(&format!("another {role} among {roles:?}"), || {
+                    harbour.processes(role).len() == 1
+                });
             }
             must_be_whole(harbour);
             assert_eq!(["pier", "crane"].map(began), before, "after the death of {roles:?}");

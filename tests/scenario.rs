@@ -159,16 +159,21 @@ impl Scenario {
             words.contains(&role.as_bytes()) && words.contains(&run.as_os_str().as_encoded_bytes())
         };
         let entries = fs::read_dir("/proc").expect("read /proc").flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_ours).collect()
+        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let all: Vec<u32> = numbers.filter(is_ours).collect();
+        // A child of the keeper looks like the keeper until it becomes another program.
+        let is_first = |pid: &u32| parent(*pid).is_none_or(|parent| !all.contains(&parent));
+        all.iter().copied().filter(is_first).collect()
     }
 
-    /// Kills the processes of a role, as nobody should; returns how many there were.
+    /// Kills the processes of a role, as nobody should; returns how many there were, once they are dead.
     pub(crate) fn kill(&self, role: &str) -> usize {
         let pids = self.processes(role);
         for pid in &pids {
             // It may have ended by itself since it was looked.
             let _ = Pid::from_raw(*pid as i32).map(|pid| kill_process(pid, Signal::KILL));
         }
+        self.wait_for("them to be dead", || !self.processes(role).iter().any(|pid| pids.contains(pid)));
         pids.len()
     }
 
@@ -325,6 +330,12 @@ impl Running {
         let output = self.child.wait_with_output().expect("wait for trice");
         Ran { line: self.line, output }
     }
+}
+
+/// Returns the number of a process's parent; `None` if it has gone.
+fn parent(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 /// Runs a program of the machine and returns what it wrote.
