@@ -11,3 +11,4 @@ mod deaths;
 mod examples;
 mod mistakes;
 mod scenario;
+mod starts;

@@ -5,7 +5,7 @@
 //! operation                 the plan, as data
 //! keeper                    the parent of engine and containers: protocol link start launch
 //! init ── handshake         the child: carries the plan out, and tells how it goes
-//!   rootfs mounts user process reaper
+//!   rootfs mounts litter user process reaper
 //! cgroup                    limits, devices, tracking
 //! seccomp                   a profile becomes a filter
 //! logs                      what containers write, kept as they wrote it
@@ -25,6 +25,7 @@ pub mod container;
 pub mod handshake;
 pub mod init;
 pub mod keeper;
+pub mod litter;
 pub mod logs;
 pub mod lower;
 pub mod mounts;

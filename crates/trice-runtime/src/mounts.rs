@@ -9,16 +9,48 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, makedev};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 use trice_sys::mount::{MountAttributes, set_attributes};
 
+use crate::litter::Litter;
 use crate::operation::{Attributes, DeviceKind, DeviceNode, Filesystem};
 use crate::rootfs::{Links, Missing, attach_onto, open_inside};
 
 /// Mounts a file system of the kernel inside `root`, and returns the mount.
-pub fn mount_filesystem(root: BorrowedFd<'_>, filesystem: &Filesystem) -> io::Result<OwnedFd> {
+pub fn mount_filesystem(
+    root: BorrowedFd<'_>,
+    filesystem: &Filesystem,
+    litter: &mut Litter,
+) -> io::Result<OwnedFd> {
+    let mounted = make_filesystem(filesystem, litter)?;
+    let links = if filesystem.follow { Links::Follow } else { Links::Refuse };
+    let target = open_inside(root, &filesystem.target, links, Missing::MakeDirectory)?;
+    if links == Links::Follow {
+        refuse_procfs(target.as_fd())?;
+    }
+    attach_onto(mounted.as_fd(), target.as_fd())?;
+    litter.throw([target]);
+    Ok(mounted)
+}
+
+/// Mounts a file system of the kernel in a new folder of `parent`, the root of a file system that was made for this
+/// container and that nobody else can reach yet; and returns the mount.
+pub fn mount_in_fresh(
+    parent: BorrowedFd<'_>,
+    filesystem: &Filesystem,
+    litter: &mut Litter,
+) -> io::Result<OwnedFd> {
+    let name = filesystem.target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mounted = make_filesystem(filesystem, litter)?;
+    rustix::fs::mkdirat(parent, name, Mode::from(0o755))?;
+    move_mount(mounted.as_fd(), "", parent, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    Ok(mounted)
+}
+
+/// Makes a file system of the kernel, as a detached mount.
+fn make_filesystem(filesystem: &Filesystem, litter: &mut Litter) -> io::Result<OwnedFd> {
     let context = fsopen(filesystem.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", filesystem.kind.as_str())?;
     for (key, value) in &filesystem.options {
@@ -30,10 +62,7 @@ pub fn mount_filesystem(root: BorrowedFd<'_>, filesystem: &Filesystem) -> io::Re
     fsconfig_create(context.as_fd())?;
     let flags = attribute_flags(filesystem.attributes);
     let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)?;
-    let links = if filesystem.follow { Links::Follow } else { Links::Refuse };
-    let target = open_inside(root, &filesystem.target, links, Missing::MakeDirectory)?;
-    refuse_procfs(target.as_fd())?;
-    attach_onto(mounted.as_fd(), target.as_fd())?;
+    litter.throw([context]);
     Ok(mounted)
 }
 
@@ -48,12 +77,14 @@ fn attribute_flags(attributes: Attributes) -> MountAttrFlags {
 }
 
 /// Mounts the prepared `tree` at `target` inside `root`.
-pub fn bind(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
-    let directory = FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode) == FileType::Directory;
+pub fn bind(root: BorrowedFd<'_>, tree: OwnedFd, target: &Path, litter: &mut Litter) -> io::Result<()> {
+    let directory = FileType::from_raw_mode(rustix::fs::fstat(&tree)?.st_mode) == FileType::Directory;
     let missing = if directory { Missing::MakeDirectory } else { Missing::MakeFile };
     let target = open_inside(root, target, Links::Follow, missing)?;
     refuse_procfs(target.as_fd())?;
-    attach_onto(tree, target.as_fd())
+    attach_onto(tree.as_fd(), target.as_fd())?;
+    litter.throw([tree, target]);
+    Ok(())
 }
 
 /// Refuses a place where the kernel tells the process about itself: by a link in the image, a mount that seems to go
@@ -92,23 +123,28 @@ pub fn make_devices(dev: BorrowedFd<'_>, nodes: &[DeviceNode]) -> io::Result<()>
 /// happens where there is nothing.
 ///
 /// `null` is the device that we made, never one that the image or a mount may have put in its place (CVE-2025-31133).
-pub fn mask(null: BorrowedFd<'_>, empty: &mut Option<OwnedFd>, path: &Path) -> io::Result<()> {
+pub fn mask(
+    null: BorrowedFd<'_>,
+    empty: &mut Option<OwnedFd>,
+    path: &Path,
+    litter: &mut Litter,
+) -> io::Result<()> {
     let Some(target) = open_existing(path)? else { return Ok(()) };
     let stat = rustix::fs::fstat(&target)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return attach_onto(clone_tree(null, "")?.as_fd(), target.as_fd());
-    }
+    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     // The first folder gets a fresh empty file system, each later one a second look at the same.
-    let fresh = match empty {
-        Some(mounted) => clone_tree(mounted.as_fd(), "")?,
-        None => empty_folder()?,
+    let cover = match (is_folder, empty.as_ref()) {
+        (false, _) => clone_tree(null, "")?,
+        (true, Some(mounted)) => clone_tree(mounted.as_fd(), "")?,
+        (true, None) => empty_folder(litter)?,
     };
-    attach_onto(fresh.as_fd(), target.as_fd())?;
-    empty.get_or_insert(fresh);
+    attach_onto(cover.as_fd(), target.as_fd())?;
+    let kept = if is_folder { empty.replace(cover) } else { Some(cover) };
+    litter.throw(kept.into_iter().chain([target]));
     Ok(())
 }
 
-fn empty_folder() -> io::Result<OwnedFd> {
+fn empty_folder(litter: &mut Litter) -> io::Result<OwnedFd> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", "tmpfs")?;
     fsconfig_set_string(context.as_fd(), "nr_inodes", "1")?;
@@ -117,11 +153,13 @@ fn empty_folder() -> io::Result<OwnedFd> {
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, forbidden)?)
+    let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, forbidden)?;
+    litter.throw([context]);
+    Ok(mounted)
 }
 
 /// Makes the root's `path` and what is mounted below it read-only. Nothing happens where there is nothing.
-pub fn make_read_only(path: &Path) -> io::Result<()> {
+pub fn make_read_only(path: &Path, litter: &mut Litter) -> io::Result<()> {
     let Some(target) = open_existing(path)? else { return Ok(()) };
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -130,7 +168,9 @@ pub fn make_read_only(path: &Path) -> io::Result<()> {
     let tree = open_tree(target.as_fd(), "", flags)?;
     let attributes = MountAttributes { read_only: true, ..MountAttributes::default() };
     set_attributes(tree.as_fd(), attributes, true)?;
-    attach_onto(tree.as_fd(), target.as_fd())
+    attach_onto(tree.as_fd(), target.as_fd())?;
+    litter.throw([tree, target]);
+    Ok(())
 }
 
 /// Makes the mount that `place` is open on read-only, and not those below it.

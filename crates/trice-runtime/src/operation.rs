@@ -73,6 +73,9 @@ pub enum Operation {
     },
     /// Mounts a file system of the kernel.
     MountFilesystem(Filesystem),
+    /// Mounts a file system of the kernel in a new folder of the one that [`Operation::MountFilesystem`] mounted last:
+    /// nobody else can reach that yet, so that nothing has to be looked for.
+    MountInside(Filesystem),
     /// Makes device nodes and links in the file system that is mounted at `/dev`.
     MakeDevices(Vec<DeviceNode>),
     /// Mounts a prepared tree.

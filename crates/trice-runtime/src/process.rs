@@ -39,7 +39,8 @@ fn read_small(path: &str) -> String {
     // A link leads where it leads in the container, but not through a descriptor of this process.
     let resolve = ResolveFlags::NO_MAGICLINKS;
     let Ok(fd) = open_below(CWD, path, flags, resolve) else { return String::new() };
-    let mut bytes = Vec::new();
+    // Room for what such files usually are: they are read at every start.
+    let mut bytes = Vec::with_capacity(16 << 10);
     let _ = File::from(fd).take(16 << 20).read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -27,6 +27,7 @@ use rustix::mount::{
 };
 use trice_sys::resolve::open_below;
 
+use crate::litter::Litter;
 use crate::seccomp::machine::KernelVersion;
 
 /// Where the keeper's root has room for the layers of the container that is being made.
@@ -84,11 +85,11 @@ pub fn attach_onto(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<(
 /// Kernels before 6.8 do not know `lowerdir+`, one layer an option, and take all of them in one option of at most 255
 /// bytes; what is longer goes through the old call, which has room for a page. They are not even asked: each would
 /// leave a line in the kernel's log.
-pub fn mount_overlay(layers: u32) -> io::Result<()> {
+pub fn mount_overlay(layers: u32, litter: &mut Litter) -> io::Result<()> {
     let (upper, work) = (format!("{WRITABLE}/upper"), format!("{WRITABLE}/work"));
     let paths: Vec<String> = (0..layers).map(|index| format!("{LAYERS}/{index}")).collect();
     if (KernelVersion { major: 6, minor: 8 }).is_here() {
-        return overlay_by_layers(&paths, &upper, &work);
+        return overlay_by_layers(&paths, &upper, &work, litter);
     }
     let options = format!("lowerdir={},upperdir={upper},workdir={work}", paths.join(":"));
     let options = std::ffi::CString::new(options)?;
@@ -96,7 +97,7 @@ pub fn mount_overlay(layers: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn overlay_by_layers(layers: &[String], upper: &str, work: &str) -> io::Result<()> {
+fn overlay_by_layers(layers: &[String], upper: &str, work: &str, litter: &mut Litter) -> io::Result<()> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", "overlay")?;
     for layer in layers {
@@ -106,7 +107,9 @@ fn overlay_by_layers(layers: &[String], upper: &str, work: &str) -> io::Result<(
     fsconfig_set_string(context.as_fd(), "workdir", work)?;
     fsconfig_create(context.as_fd())?;
     let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-    attach(mounted.as_fd(), ROOT)
+    attach(mounted.as_fd(), ROOT)?;
+    litter.throw([context, mounted]);
+    Ok(())
 }
 
 /// Opens the folder that is to become the root.

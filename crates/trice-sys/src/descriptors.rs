@@ -3,7 +3,7 @@
 //! Source: close_range(2).
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
 /// Marks all descriptors from `first` on to be closed by the next `execve`.
 ///
@@ -36,6 +36,19 @@ pub(crate) unsafe fn close_all_but(kept: &[OwnedFd]) -> io::Result<()> {
     }
     // SAFETY: as above: all of `kept` lies before `first`.
     unsafe { close_range(first, u32::MAX) }
+}
+
+/// Closes `descriptors`, those with neighbouring numbers by one call.
+pub fn close_together(descriptors: Vec<OwnedFd>) {
+    let mut numbers: Vec<u32> = descriptors.into_iter().map(|fd| fd.into_raw_fd() as u32).collect();
+    numbers.sort_unstable();
+    for run in numbers.chunk_by(|number, next| number + 1 == *next) {
+        let (first, last) = (run[0], run[run.len() - 1]);
+        // SAFETY: every number from the first to the last is one of `numbers`, which were owned here and are nobody's
+        // any more.
+        let closed = unsafe { close_range(first, last) };
+        debug_assert!(closed.is_ok(), "a range that is not empty is closed");
+    }
 }
 
 /// Closes the descriptors from `first` to `last`.

@@ -7,18 +7,27 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-/// Gives every signal its default action and lets all of them through, as a program expects that was started by a
-/// shell. A Rust program ignores SIGPIPE, and what is ignored stays so over `execve`.
+/// Gives every signal its default action but SIGPIPE, which every Rust program ignores, and lets all of them through:
+/// who started this process may have ignored some, and what is ignored stays so over `execve`.
+///
+/// To be called once at the beginning; children then have only [`reset`] to call before they become other programs.
+pub fn reset_inherited() {
+    (1..=LAST).filter(|signal| *signal != libc::SIGPIPE).for_each(set_default);
+    set_mask(&empty_set());
+}
+
+/// Lets a program begin as one that was started by a shell, in a process whose ancestor called [`reset_inherited`].
 pub fn reset() {
+    set_default(libc::SIGPIPE);
+    set_mask(&empty_set());
+}
+
+fn set_default(signal: libc::c_int) {
     let default = KernelAction { handler: libc::SIG_DFL as u64, flags: 0, restorer: 0, mask: 0 };
     let (new, old) = (&raw const default, ptr::null_mut::<KernelAction>());
-    for signal in 1..=LAST {
-        // SAFETY: `new` is to the kernel's layout of an action, which it only reads, and which refers to no code of
-        // ours; the old action is not asked for. Signals that have no action to change (SIGKILL, SIGSTOP) are refused.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>()) };
-    }
-    let none = empty_set();
-    set_mask(&none);
+    // SAFETY: `new` is to the kernel's layout of an action, which it only reads, and which refers to no code of ours;
+    // the old action is not asked for. Signals that have no action to change (SIGKILL, SIGSTOP) are refused.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>()) };
 }
 
 /// The last real-time signal.

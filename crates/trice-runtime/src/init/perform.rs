@@ -14,6 +14,7 @@ use trice_sys::resolve::open_below;
 use super::slots::Slots;
 use super::{failed, failed_without_errno};
 use crate::handshake::Failure;
+use crate::litter::Litter;
 use crate::mounts;
 use crate::operation::{Filesystem, Operation};
 use crate::rootfs::{self, Links, Missing};
@@ -27,21 +28,28 @@ pub(super) struct State {
     pub(super) dev: Option<OwnedFd>,
     pub(super) devpts: Option<OwnedFd>,
     pub(super) proc: Option<OwnedFd>,
+    /// What [`Operation::MountFilesystem`] mounted last.
+    pub(super) last: Option<OwnedFd>,
     /// The null device that we made.
     pub(super) null: Option<OwnedFd>,
     /// An empty file system, once there is a folder to hide.
     pub(super) empty: Option<OwnedFd>,
     /// A terminal's inner end.
     pub(super) terminal: Option<OwnedFd>,
+    /// What is done with.
+    pub(super) litter: Litter,
 }
 
 /// Carries out one operation.
 pub(super) fn perform(operation: &Operation, state: &mut State, slots: &mut Slots) -> Result<(), Failure> {
     let at = |what: &str, path: &Path| format!("{what} {}", path.display());
     match operation {
-        Operation::JoinCgroup { tasks } => rustix::io::write(slots.take(*tasks)?, b"0")
-            .map(drop)
-            .map_err(|error| failed("join the cgroup", &error)),
+        Operation::JoinCgroup { tasks } => {
+            let tasks = slots.take(*tasks)?;
+            let joined = rustix::io::write(&tasks, b"0").map_err(|error| failed("join the cgroup", &error));
+            state.litter.throw([tasks]);
+            joined.map(drop)
+        }
         Operation::EnterNetwork { namespace } => {
             let namespace = slots.take(*namespace)?;
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
@@ -55,16 +63,26 @@ pub(super) fn perform(operation: &Operation, state: &mut State, slots: &mut Slot
             .map_err(|error| failed(&format!("set the host name {name}"), &error)),
         Operation::Domainname(name) => rustix::system::setdomainname(name.as_bytes())
             .map_err(|error| failed(&format!("set the domain name {name}"), &error)),
-        Operation::AttachLayer { tree, index } => rootfs::attach_layer(slots.take(*tree)?.as_fd(), *index)
-            .map_err(|error| failed(&format!("attach layer {index}"), &error)),
-        Operation::AttachWritable { tree } => rootfs::attach(slots.take(*tree)?.as_fd(), rootfs::WRITABLE)
-            .map_err(|error| failed("attach the writable layer", &error)),
+        Operation::AttachLayer { tree, index } => {
+            let tree = slots.take(*tree)?;
+            let attached = rootfs::attach_layer(tree.as_fd(), *index);
+            state.litter.throw([tree]);
+            attached.map_err(|error| failed(&format!("attach layer {index}"), &error))
+        }
+        Operation::AttachWritable { tree } => {
+            let tree = slots.take(*tree)?;
+            let attached = rootfs::attach(tree.as_fd(), rootfs::WRITABLE);
+            state.litter.throw([tree]);
+            attached.map_err(|error| failed("attach the writable layer", &error))
+        }
         Operation::MountRoot { layers } => {
-            rootfs::mount_overlay(*layers).map_err(|error| failed("mount the root file system", &error))?;
+            rootfs::mount_overlay(*layers, &mut state.litter)
+                .map_err(|error| failed("mount the root file system", &error))?;
             state.root = Some(rootfs::open_root().map_err(|error| failed("open the root", &error))?);
             Ok(())
         }
-        Operation::MountFilesystem(filesystem) => mount_filesystem(filesystem, state),
+        Operation::MountFilesystem(filesystem) => mount_filesystem(filesystem, false, state),
+        Operation::MountInside(filesystem) => mount_filesystem(filesystem, true, state),
         Operation::MakeDevices(nodes) => {
             let dev = made(&state.dev, "/dev")?;
             mounts::make_devices(dev, nodes).map_err(|error| failed("make the devices", &error))?;
@@ -72,7 +90,8 @@ pub(super) fn perform(operation: &Operation, state: &mut State, slots: &mut Slot
             Ok(())
         }
         Operation::Bind { tree, target } => {
-            mounts::bind(made(&state.root, "the root")?, slots.take(*tree)?.as_fd(), target)
+            let (root, tree) = (made(&state.root, "the root")?, slots.take(*tree)?);
+            mounts::bind(root, tree, target, &mut state.litter)
                 .map_err(|error| failed(&at("mount at", target), &error))
         }
         Operation::Seal(path) => {
@@ -100,11 +119,11 @@ pub(super) fn perform(operation: &Operation, state: &mut State, slots: &mut Slot
         }
         Operation::Mask(path) => {
             let null = made(&state.null, "the null device")?;
-            mounts::mask(null, &mut state.empty, path).map_err(|error| failed(&at("hide", path), &error))
+            mounts::mask(null, &mut state.empty, path, &mut state.litter)
+                .map_err(|error| failed(&at("hide", path), &error))
         }
-        Operation::ReadOnly(path) => {
-            mounts::make_read_only(path).map_err(|error| failed(&at("make read-only", path), &error))
-        }
+        Operation::ReadOnly(path) => mounts::make_read_only(path, &mut state.litter)
+            .map_err(|error| failed(&at("make read-only", path), &error)),
     }
 }
 
@@ -118,18 +137,30 @@ fn enter_container(init: BorrowedFd<'_>) -> Result<(), Failure> {
     move_into_thread_name_spaces(init, all).map_err(|error| failed("enter the container", &error))
 }
 
-fn mount_filesystem(filesystem: &Filesystem, state: &mut State) -> Result<(), Failure> {
+fn mount_filesystem(filesystem: &Filesystem, inside: bool, state: &mut State) -> Result<(), Failure> {
     let (kind, target) = (&filesystem.kind, &filesystem.target);
-    let mounted = mounts::mount_filesystem(made(&state.root, "the root")?, filesystem)
-        .map_err(|error| failed(&format!("mount {kind} at {}", target.display()), &error))?;
+    let mounted = if inside {
+        mounts::mount_in_fresh(made(&state.last, "what it is mounted in")?, filesystem, &mut state.litter)
+    } else {
+        mounts::mount_filesystem(made(&state.root, "the root")?, filesystem, &mut state.litter)
+    };
+    let mounted =
+        mounted.map_err(|error| failed(&format!("mount {kind} at {}", target.display()), &error))?;
+    if !inside {
+        let again = mounted.try_clone().map_err(|error| failed("hold a mount", &error))?;
+        state.last = Some(again);
+    }
     let place = match target.to_str() {
-        Some("/proc") => &mut state.proc,
-        Some("/dev/pts") => &mut state.devpts,
-        Some("/dev") => &mut state.dev,
-        _ => return Ok(()),
+        Some("/proc") => Some(&mut state.proc),
+        Some("/dev/pts") => Some(&mut state.devpts),
+        Some("/dev") => Some(&mut state.dev),
+        _ => None,
     };
     // The first is ours; a service that mounts its own there covers it.
-    place.get_or_insert(mounted);
+    match place.filter(|place| place.is_none()) {
+        Some(place) => *place = Some(mounted),
+        None => state.litter.throw([mounted]),
+    }
     Ok(())
 }
 

@@ -184,6 +184,7 @@ fn say(word: &str) {
 /// Returns a keeper that is ready; `None` if there is one already.
 fn begin(role: Role) -> io::Result<Option<Keeper>> {
     let proof = SingleThread::prove()?;
+    signals::reset_inherited();
     // It was run by the number of a descriptor, which says nothing to who looks at a list of processes.
     rustix::thread::set_name(c"trice-keeper")?;
     title::remember()?;

@@ -18,18 +18,18 @@ pub(super) const NO_ANYTHING: Attributes = Attributes { nodev: true, ..NOSUID_NO
 /// Adds what mounts them.
 pub(super) fn add(spec: &ContainerSpec, facts: &Facts, operations: &mut Vec<Operation>) {
     let sealed = Attributes { read_only: !spec.privileged, ..NO_ANYTHING };
-    operations.push(filesystem("proc", "/proc", &[], NO_ANYTHING));
-    operations.push(filesystem("tmpfs", "/dev", &[("mode", "755"), ("size", "65536k")], NOSUID));
+    operations.push(mount("proc", "/proc", &[], NO_ANYTHING));
+    operations.push(mount("tmpfs", "/dev", &[("mode", "755"), ("size", "65536k")], NOSUID));
     let host_devices: &[DeviceNode] = if spec.privileged { &facts.host_devices } else { &[] };
     operations.push(Operation::MakeDevices(devices(host_devices)));
     let devpts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
-    operations.push(filesystem("devpts", "/dev/pts", &devpts, NOSUID_NOEXEC));
-    operations.push(filesystem("mqueue", "/dev/mqueue", &[], NO_ANYTHING));
+    operations.push(inside("devpts", "/dev/pts", &devpts, NOSUID_NOEXEC));
+    operations.push(inside("mqueue", "/dev/mqueue", &[], NO_ANYTHING));
     if !spec.mounts.iter().any(|mount| mount.target == Path::new("/dev/shm")) {
         let size = spec.shm_size.0.to_string();
-        operations.push(filesystem("tmpfs", "/dev/shm", &[("mode", "1777"), ("size", &size)], NO_ANYTHING));
+        operations.push(inside("tmpfs", "/dev/shm", &[("mode", "1777"), ("size", &size)], NO_ANYTHING));
     }
-    operations.push(filesystem("sysfs", "/sys", &[], sealed));
+    operations.push(mount("sysfs", "/sys", &[], sealed));
     cgroups(facts, sealed, operations);
 }
 
@@ -37,16 +37,16 @@ pub(super) fn add(spec: &ContainerSpec, facts: &Facts, operations: &mut Vec<Oper
 fn cgroups(facts: &Facts, sealed: Attributes, operations: &mut Vec<Operation>) {
     let base = "/sys/fs/cgroup";
     if facts.v1_hierarchies.is_empty() {
-        operations.push(filesystem("cgroup2", base, &[], sealed));
+        operations.push(mount("cgroup2", base, &[], sealed));
         return;
     }
-    operations.push(filesystem("tmpfs", base, &[("mode", "755")], NO_ANYTHING));
+    operations.push(mount("tmpfs", base, &[("mode", "755")], NO_ANYTHING));
     for controllers in &facts.v1_hierarchies {
         let options: Vec<(&str, &str)> = controllers.iter().map(|name| (name.as_str(), "")).collect();
-        operations.push(filesystem("cgroup", &format!("{base}/{}", controllers.join(",")), &options, sealed));
+        operations.push(inside("cgroup", &format!("{base}/{}", controllers.join(",")), &options, sealed));
     }
     if facts.v2 {
-        operations.push(filesystem("cgroup2", &format!("{base}/unified"), &[], sealed));
+        operations.push(inside("cgroup2", &format!("{base}/unified"), &[], sealed));
     }
     if sealed.read_only {
         // After what is mounted inside it has found its place.
@@ -54,17 +54,26 @@ fn cgroups(facts: &Facts, sealed: Attributes, operations: &mut Vec<Operation>) {
     }
 }
 
-fn filesystem(kind: &str, target: &str, options: &[(&str, &str)], attributes: Attributes) -> Operation {
+fn mount(kind: &str, target: &str, options: &[(&str, &str)], attributes: Attributes) -> Operation {
+    Operation::MountFilesystem(filesystem(kind, target, options, attributes))
+}
+
+/// As [`mount`], in a new folder of what that mounted last.
+fn inside(kind: &str, target: &str, options: &[(&str, &str)], attributes: Attributes) -> Operation {
+    Operation::MountInside(filesystem(kind, target, options, attributes))
+}
+
+fn filesystem(kind: &str, target: &str, options: &[(&str, &str)], attributes: Attributes) -> Filesystem {
     let option = |(key, value): &(&str, &str)| {
         (key.to_string(), Some(value.to_string()).filter(|value| !value.is_empty()))
     };
-    Operation::MountFilesystem(Filesystem {
+    Filesystem {
         kind: kind.to_owned(),
         target: PathBuf::from(target),
         follow: false,
         options: options.iter().map(option).collect(),
         attributes,
-    })
+    }
 }
 
 /// Returns the devices that every container has, and of those of the host all whose names are still free.

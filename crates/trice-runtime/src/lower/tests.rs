@@ -62,6 +62,7 @@ fn text(lowered: Result<Lowered, LowerError>) -> String {
 fn operation(operation: &Operation) -> String {
     match operation {
         Operation::MountFilesystem(filesystem) => mount(filesystem),
+        Operation::MountInside(filesystem) => format!("inside: {}", mount(filesystem)),
         Operation::MakeDevices(nodes) => {
             let names: Vec<&str> = nodes.iter().map(DeviceNode::name).collect();
             format!("devices {}", names.join(" "))
@@ -96,13 +97,13 @@ fn a_container_is_joined_rooted_mounted_pivoted_and_masked_in_this_order() {
     mount proc /proc nosuid,nodev,noexec ()
     mount tmpfs /dev nosuid (mode=755,size=65536k)
     devices null zero full random urandom tty fd stdin stdout stderr ptmx core
-    mount devpts /dev/pts nosuid,noexec (newinstance,ptmxmode=0666,mode=0620,gid=5)
-    mount mqueue /dev/mqueue nosuid,nodev,noexec ()
-    mount tmpfs /dev/shm nosuid,nodev,noexec (mode=1777,size=67108864)
+    inside: mount devpts /dev/pts nosuid,noexec (newinstance,ptmxmode=0666,mode=0620,gid=5)
+    inside: mount mqueue /dev/mqueue nosuid,nodev,noexec ()
+    inside: mount tmpfs /dev/shm nosuid,nodev,noexec (mode=1777,size=67108864)
     mount sysfs /sys ro,nosuid,nodev,noexec ()
     mount tmpfs /sys/fs/cgroup nosuid,nodev,noexec (mode=755)
-    mount cgroup /sys/fs/cgroup/memory ro,nosuid,nodev,noexec (memory)
-    mount cgroup2 /sys/fs/cgroup/unified ro,nosuid,nodev,noexec ()
+    inside: mount cgroup /sys/fs/cgroup/memory ro,nosuid,nodev,noexec (memory)
+    inside: mount cgroup2 /sys/fs/cgroup/unified ro,nosuid,nodev,noexec ()
     Seal("/sys/fs/cgroup")
     Bind { tree: (4), target: "/etc/hostname" }
     Bind { tree: (5), target: "/etc/hosts" }
@@ -189,12 +190,12 @@ fn mounts_go_from_the_top_down_and_each_opens_what_it_says() {
     mount proc /proc nosuid,nodev,noexec ()
     mount tmpfs /dev nosuid (mode=755,size=65536k)
     devices null zero full random urandom tty fd stdin stdout stderr ptmx core
-    mount devpts /dev/pts nosuid,noexec (newinstance,ptmxmode=0666,mode=0620,gid=5)
-    mount mqueue /dev/mqueue nosuid,nodev,noexec ()
+    inside: mount devpts /dev/pts nosuid,noexec (newinstance,ptmxmode=0666,mode=0620,gid=5)
+    inside: mount mqueue /dev/mqueue nosuid,nodev,noexec ()
     mount sysfs /sys ro,nosuid,nodev,noexec ()
     mount tmpfs /sys/fs/cgroup nosuid,nodev,noexec (mode=755)
-    mount cgroup /sys/fs/cgroup/memory ro,nosuid,nodev,noexec (memory)
-    mount cgroup2 /sys/fs/cgroup/unified ro,nosuid,nodev,noexec ()
+    inside: mount cgroup /sys/fs/cgroup/memory ro,nosuid,nodev,noexec (memory)
+    inside: mount cgroup2 /sys/fs/cgroup/unified ro,nosuid,nodev,noexec ()
     Seal("/sys/fs/cgroup")
     Bind { tree: (4), target: "/etc/hostname" }
     Bind { tree: (5), target: "/etc/resolv.conf" }
