@@ -14,6 +14,9 @@ fn json(text: &str) -> Value {
 #[test]
 fn up_again_with_nothing_to_do_does_nothing() {
     scenario(DESK, |desk| {
+        let first = json(&desk.trice("--progress json up --dry-run").success().stdout());
+        assert_eq!(first["steps"][0]["cause"], "not there yet");
+        assert!(desk.states().is_empty());
         desk.trice("up -d").success();
         let ids = desk.ids();
         let again = desk.trice("up -d").success();

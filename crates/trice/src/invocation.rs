@@ -150,7 +150,7 @@ impl Invocation {
         places: &Places,
     ) -> Result<(), Failure> {
         if self.global.dry_run {
-            operation::dry_run(engine, intent, places).await
+            operation::dry_run(engine, intent, places, self.console.progress).await
         } else {
             operation::operate(engine, intent, progress, places).await
         }

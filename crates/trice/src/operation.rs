@@ -10,6 +10,7 @@ use trice_model::name::ProjectName;
 use trice_model::time::Timestamp;
 
 use crate::clock;
+use crate::console::ProgressMode;
 use crate::engine::{Engine, EngineError, Heard, Lines};
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
@@ -120,10 +121,20 @@ async fn follow(
     }
 }
 
-/// Prints what `intent` would lead to.
-pub(crate) async fn dry_run(engine: &Engine, intent: Intent, places: &Places) -> Result<(), Failure> {
+/// Prints what `intent` would lead to: for programs, if progress is for them too.
+pub(crate) async fn dry_run(
+    engine: &Engine,
+    intent: Intent,
+    places: &Places,
+    progress: ProgressMode,
+) -> Result<(), Failure> {
     let plan = plan(engine, intent, places).await?;
-    crate::output::print(&plan.text)
+    match progress {
+        ProgressMode::Json => crate::output::print(&format!("{:#}", plan.json)),
+        ProgressMode::Auto | ProgressMode::Tty | ProgressMode::Plain | ProgressMode::Quiet => {
+            crate::output::print(&plan.text)
+        }
+    }
 }
 
 /// Asks what `intent` would lead to.

@@ -108,7 +108,7 @@ pub(crate) async fn run(args: &RunArgs, invocation: &mut Invocation) -> Result<u
     let (tty, stdin) = (options.tty, options.stdin);
     let intent = Intent::Run { project: Box::new(project), options: Box::new(options) };
     if invocation.global.dry_run {
-        return operation::dry_run(&engine, intent, &places).await.map(|()| 0);
+        return operation::dry_run(&engine, intent, &places, invocation.console.progress).await.map(|()| 0);
     }
     let progress = match args.quiet {
         true => Progress::quiet(),

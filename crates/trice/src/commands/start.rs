@@ -32,7 +32,9 @@ pub(crate) async fn run(args: &StartArgs, invocation: &mut Invocation) -> Result
     let services = args.services.iter().cloned().collect();
     let intent = Intent::Start { project: scope.name.clone(), services, wait: args.wait };
     if invocation.global.dry_run {
-        return operation::dry_run(&engine, intent, &scope.places).await.map(|()| 0);
+        return operation::dry_run(&engine, intent, &scope.places, invocation.console.progress)
+            .await
+            .map(|()| 0);
     }
     let mut progress = invocation.progress("start");
     operation::operate_within(&engine, intent, &mut progress, &scope.places, args.wait_timeout).await?;

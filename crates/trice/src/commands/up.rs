@@ -209,7 +209,9 @@ async fn converge(
     let command = if options.no_start { "create" } else { "up" };
     let intent = Intent::Up { project: Box::new(wanted.project), options };
     if invocation.global.dry_run {
-        return operation::dry_run(engine, intent, &wanted.places).await.map(|()| 0);
+        return operation::dry_run(engine, intent, &wanted.places, invocation.console.progress)
+            .await
+            .map(|()| 0);
     }
     let mut progress = invocation.progress(command).hide_images(args.quiet_pull);
     operation::operate_within(engine, intent, &mut progress, &wanted.places, limit).await.map(|()| 0)
