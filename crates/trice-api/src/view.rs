@@ -1,7 +1,7 @@
 //! Containers and projects as a client sees them.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -42,8 +42,8 @@ pub struct ContainerView {
     pub exposed: Vec<ContainerPort>,
     /// The ports of the host that lead to it.
     pub published: Vec<PublishedPort>,
-    /// Its networks, with its address on each.
-    pub networks: BTreeMap<NetworkName, Option<Ipv4Addr>>,
+    /// Its networks, with its addresses on each.
+    pub networks: BTreeMap<NetworkName, Vec<IpAddr>>,
     /// Where its mounts come from: a volume's name or a path.
     pub mounts: Vec<String>,
     /// How many of them are volumes.

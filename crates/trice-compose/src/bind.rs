@@ -3,6 +3,7 @@
 //! Whatever the model says and a `Project` cannot carry, or trice does not do yet, is noted as not honoured, with its
 //! place: `config` shows it, `up` refuses it. Nothing is dropped in silence.
 
+pub(crate) mod attachment;
 pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod network;
@@ -18,7 +19,7 @@ use std::str::FromStr;
 
 use trice_model::name::{Key, ProjectName};
 use trice_model::project::Project;
-use trice_model::service::LinksEnv;
+use trice_model::service::{LinksEnv, PublishMode};
 use trice_model::volume::Volume;
 
 use crate::check::suggest;
@@ -44,6 +45,8 @@ pub(crate) enum BindMistake {
     RelativeTarget(String),
     #[error("`start_interval` means nothing without `start_period`")]
     StartInterval,
+    #[error("the service is on no network whose interface could have it")]
+    NoInterface,
     #[error("{0} is not in the subnet {1}")]
     OutsideSubnet(String, String),
 }
@@ -52,12 +55,12 @@ pub(crate) enum BindMistake {
 pub(crate) fn project(model: &Model, report: &mut Report) -> Option<Project> {
     let mut binder = Binder { model, report };
     support::check(&model.root, binder.report);
-    let links_env = binder.links_env(&model.root, &Path::Root).unwrap_or_default();
+    let own = binder.own(&model.root, &Path::Root);
     let mut services = BTreeMap::new();
     for (key, node) in model.root.entries_at("services") {
         let section = Path::Root.key("services");
         let path = section.key(key);
-        let service = binder.service(key, node, links_env, &path);
+        let service = binder.service(key, node, own, &path);
         services.extend(key.parse::<Key>().ok().zip(service));
     }
     let networks = binder.networks(services.values().any(|service| service.networks.contains_key("default")));
@@ -72,6 +75,16 @@ pub(crate) fn project(model: &Model, report: &mut Report) -> Option<Project> {
         volumes,
     })
 }
+
+/// What `x-trice` says, of a service or of all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Own {
+    pub(crate) links_env: Option<LinksEnv>,
+    pub(crate) publish: Option<PublishMode>,
+}
+
+/// What `x-trice` knows.
+const OWN: [&str; 2] = ["links_env", "publish"];
 
 /// A model on its way to a project.
 pub(crate) struct Binder<'a> {
@@ -117,32 +130,54 @@ impl Binder<'_> {
         value
     }
 
-    /// Returns what `x-trice` says about the variables of links.
-    fn links_env(&mut self, node: &Node, path: &Path<'_>) -> Option<LinksEnv> {
-        let own = node.get("x-trice")?;
+    /// Returns what `x-trice` says.
+    fn own(&mut self, node: &Node, path: &Path<'_>) -> Own {
+        let Some(own) = node.get("x-trice") else { return Own::default() };
         let here = path.key("x-trice");
         let Some(map) = own.as_map() else {
             let mistake = BindMistake::NotA { text: own.kind().to_owned(), wanted: "a mapping" };
             self.mistake(own, &here, mistake);
-            return None;
+            return Own::default();
         };
-        for (key, entry) in map.entries().filter(|(key, _)| *key != "links_env") {
+        for (key, entry) in map.entries().filter(|(key, _)| !OWN.contains(key)) {
             let finding = self.report.mistake(entry.key, here.key(key), format!("unknown attribute `{key}`"));
-            finding.hint = suggest::nearest(key, ["links_env"].into_iter());
+            finding.hint = suggest::nearest(key, OWN.into_iter());
         }
-        let value = map.get("links_env")?;
-        match &value.value {
-            // YAML 1.1 reads `off` as false; our reader does not, but a writer may put it so.
-            Value::Text(text) if text == "off" => Some(LinksEnv::Off),
-            Value::Text(text) if text == "ports" => Some(LinksEnv::Ports),
-            Value::Text(text) if text == "full" => Some(LinksEnv::Full),
-            other => {
-                let text = if let Value::Text(text) = other { text.clone() } else { value.kind().to_owned() };
-                let mistake = BindMistake::NotA { text, wanted: "`off`, `ports` or `full`" };
-                self.mistake(value, &here.key("links_env"), mistake);
-                None
-            }
+        let links_env = map.get("links_env").and_then(|value| {
+            let word = match value.as_text() {
+                // YAML 1.1 reads `off` as false; our reader does not, but a writer may put it so.
+                Some("off") => Some(LinksEnv::Off),
+                Some("ports") => Some(LinksEnv::Ports),
+                Some("full") => Some(LinksEnv::Full),
+                Some(_) | None => None,
+            };
+            self.own_word(value, word, "`off`, `ports` or `full`", &here.key("links_env"))
+        });
+        let publish = map.get("publish").and_then(|value| {
+            let word = match value.as_text() {
+                Some("direct") => Some(PublishMode::Direct),
+                Some("respect-firewall") => Some(PublishMode::RespectFirewall),
+                Some(_) | None => None,
+            };
+            self.own_word(value, word, "`direct` or `respect-firewall`", &here.key("publish"))
+        });
+        Own { links_env, publish }
+    }
+
+    /// Notes that an attribute of ours has a word that it does not know.
+    fn own_word<T>(
+        &mut self,
+        value: &Node,
+        word: Option<T>,
+        wanted: &'static str,
+        path: &Path<'_>,
+    ) -> Option<T> {
+        if word.is_none() {
+            let text =
+                if let Value::Text(text) = &value.value { text.clone() } else { value.kind().to_owned() };
+            self.mistake(value, path, BindMistake::NotA { text, wanted });
         }
+        word
     }
 
     fn volumes(&mut self) -> BTreeMap<Key, Volume> {

@@ -76,7 +76,7 @@ impl Engine {
             NetworkNamespace::Host => None,
         };
         let endpoints = instance.into_iter().flat_map(|instance| &instance.spec.endpoints);
-        let networks = endpoints.map(|endpoint| (endpoint.network.clone(), Some(endpoint.address.addr())));
+        let networks = endpoints.map(|endpoint| (endpoint.network.clone(), endpoint.addresses().collect()));
         let is_volume = |source: &&MountSpecSource| matches!(source, MountSpecSource::Volume { .. });
         ContainerView {
             id: spec.id.clone(),

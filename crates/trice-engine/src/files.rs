@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use trice_dns::resolv_conf::{ResolvConf, for_container};
 use trice_model::container::{ContainerSpec, NetworkNamespace};
@@ -14,7 +14,7 @@ use trice_runtime::lower::MadeFile;
 /// `host_text` the file itself, which a container in the host's network shares.
 pub(crate) fn texts(
     spec: &ContainerSpec,
-    addresses: &[Ipv4Addr],
+    addresses: &[IpAddr],
     host: &ResolvConf,
     host_text: &str,
 ) -> BTreeMap<MadeFile, String> {
@@ -29,7 +29,7 @@ pub(crate) fn texts(
     ])
 }
 
-fn hosts(spec: &ContainerSpec, addresses: &[Ipv4Addr]) -> String {
+fn hosts(spec: &ContainerSpec, addresses: &[IpAddr]) -> String {
     let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
     let mut line = |address: &dyn std::fmt::Display, name: &str| {
         // Writing to a string does not fail.

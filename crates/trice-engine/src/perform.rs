@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -161,7 +161,7 @@ pub(crate) struct Place {
     /// Its instance's namespace; `None` is the host's.
     pub(crate) namespace: Option<OwnedFd>,
     /// Its addresses.
-    pub(crate) addresses: Vec<Ipv4Addr>,
+    pub(crate) addresses: Vec<IpAddr>,
     /// What it reads, if somebody gives it something to read.
     pub(crate) stdin: Option<OwnedFd>,
 }

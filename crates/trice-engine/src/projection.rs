@@ -2,7 +2,7 @@
 
 use trice_model::dns::NameTable;
 use trice_model::name::ProjectName;
-use trice_network::firewall;
+use trice_network::firewall::{self, Guarding};
 
 use crate::engine::Engine;
 
@@ -32,17 +32,26 @@ impl Engine {
     fn project_firewall(&mut self, project: &ProjectName) {
         let wanted = trice_plan::firewall::firewall(&self.world.found, &self.backends.realm, project);
         let known = self.firewalls.get(project);
-        let result = match (wanted.bridges.is_empty(), known) {
+        let nothing = wanted.bridges.is_empty() && wanted.guarded.is_empty() && wanted.published.is_empty();
+        let result = match (nothing, known) {
             (true, None) => return,
             (true, Some(known)) => firewall::remove_firewall(&mut self.tables, known),
             (false, Some(known)) if *known == wanted => return,
-            (false, _) => firewall::apply_firewall(&mut self.tables, &wanted),
+            (false, _) => {
+                firewall::apply_firewall(&mut self.tables, &wanted).map(|guarding| match guarding {
+                    Guarding::On => {}
+                    Guarding::Off(error) => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(%project, error, "containers can pass for others on their networks");
+                    }
+                })
+            }
         };
         match result {
             Err(error) => {
                 tracing::error!(%project, error = &error as &dyn std::error::Error, "set the packet filter");
             }
-            Ok(()) if wanted.bridges.is_empty() => drop(self.firewalls.remove(project)),
+            Ok(()) if nothing => drop(self.firewalls.remove(project)),
             Ok(()) => drop(self.firewalls.insert(project.clone(), wanted)),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) struct IntentRecord {
 
 impl Record for IntentRecord {
     const TABLE: &'static str = "intents";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn key(&self) -> String {
         intent_key(self.intent.project(), self.asked_at)
@@ -50,7 +50,7 @@ pub(crate) struct NetworkRecord {
 
 impl Record for NetworkRecord {
     const TABLE: &'static str = "networks";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn key(&self) -> String {
         self.spec.name.to_string()
@@ -66,7 +66,7 @@ pub(crate) struct InstanceRecord {
 
 impl Record for InstanceRecord {
     const TABLE: &'static str = "instances";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn key(&self) -> String {
         self.spec.name.to_string()
@@ -86,7 +86,7 @@ pub(crate) struct ContainerRecord {
 
 impl Record for ContainerRecord {
     const TABLE: &'static str = "containers";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn key(&self) -> String {
         self.container.spec.id.to_string()

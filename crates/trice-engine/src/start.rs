@@ -100,7 +100,7 @@ async fn live(directories: Directories, shared: Shared) -> Result<(), Fault> {
     let (tick, ticks) = watch::channel(0_u64);
     let pump = Pump::start(Box::new(move |_| tick.send_modify(|count| *count += 1))).map_err(failed)?;
     let (link, inventory) = succession::listen_first(&directories, &shared, &events)?;
-    let realm = Realm::new(&directories.run, env!("CARGO_PKG_VERSION"));
+    let realm = Realm::new(&directories.run, &machine(), env!("CARGO_PKG_VERSION"));
     let containers = Containers::open(directories.clone(), realm.tag(), link, pump)
         .map_err(|error| failure::of("start the engine", &error))?;
     let backends = open_backends(directories, shared, realm, containers)?;
@@ -115,6 +115,18 @@ async fn live(directories: Directories, shared: Shared) -> Result<(), Fault> {
     serving.abort();
     leave(&backends);
     Ok(())
+}
+
+/// Returns what tells this machine from all others: its id, or else its name.
+///
+/// Source: machine-id(5).
+fn machine() -> String {
+    let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+    let id = files.iter().filter_map(|file| fs::read_to_string(file).ok()).find(|id| !id.trim().is_empty());
+    id.map_or_else(
+        || rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        |id| id.trim().to_owned(),
+    )
 }
 
 fn open_backends(

@@ -1,6 +1,6 @@
 //! One step: what begins it, and what its end changes in what is known.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -11,7 +11,9 @@ use trice_model::container::{
 };
 use trice_model::id::ContainerId;
 use trice_model::name::{NetworkName, ProjectName};
-use trice_model::network::{InstanceName, InstanceSpec, NetworkSpec, ObservedInstance, ObservedNetwork};
+use trice_model::network::{
+    EndpointSpec, InstanceName, InstanceSpec, NetworkSpec, ObservedInstance, ObservedNetwork,
+};
 use trice_model::port::PublishedPort;
 use trice_network::instance::Connected;
 use trice_network::nftables::TableOwner;
@@ -137,10 +139,10 @@ impl Engine {
         Place { namespace, addresses: self.addresses(name), stdin: None }
     }
 
-    fn addresses(&self, name: &InstanceName) -> Vec<Ipv4Addr> {
+    fn addresses(&self, name: &InstanceName) -> Vec<IpAddr> {
         let instance = self.world.found.instances.get(name);
         let endpoints = instance.into_iter().flat_map(|instance| &instance.spec.endpoints);
-        endpoints.map(|endpoint| endpoint.address.addr()).collect()
+        endpoints.flat_map(EndpointSpec::addresses).collect()
     }
 
     /// Reserves `ports` for an instance, and no others. It takes microseconds, so the loop does it itself: two

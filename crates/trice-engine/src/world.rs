@@ -81,7 +81,7 @@ pub(crate) struct Home {
 /// The host's side of a published port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostSide {
-    pub(crate) host_ip: Option<IpAddr>,
+    pub(crate) host_ip: IpAddr,
     pub(crate) port: u16,
     pub(crate) protocol: Protocol,
 }
@@ -94,8 +94,7 @@ impl HostSide {
 
     /// Names it for the keeper.
     pub(crate) fn key(self) -> String {
-        let ip = self.host_ip.map_or_else(|| "*".to_owned(), |ip| ip.to_string());
-        format!("port/{}/{}/{ip}", self.protocol, self.port)
+        format!("port/{}/{}/{}", self.protocol, self.port, self.host_ip)
     }
 }
 

@@ -81,6 +81,9 @@ const DEFAULT: [&str; 14] = [
 ];
 
 impl Capability {
+    /// To change interfaces, routes and the packet filter of one's network namespace.
+    pub const NET_ADMIN: Self = Self(12);
+
     /// Returns the kernel's number.
     pub fn number(self) -> u8 {
         self.0
@@ -133,6 +136,11 @@ impl<'de> Deserialize<'de> for Capability {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_capability_with_a_name_here_is_the_one_that_the_kernel_calls_so() {
+        assert_eq!("NET_ADMIN".parse(), Ok(Capability::NET_ADMIN));
+    }
 
     #[test]
     fn names_are_read_in_any_case_with_and_without_prefix() {

@@ -18,7 +18,7 @@ use crate::name::{ContainerName, HostName, NetworkName, ProjectName, ServiceName
 use crate::network::InstanceName;
 use crate::port::{ContainerPort, PublishedPort};
 use crate::restart::RestartPolicy;
-use crate::service::{Dependency, Link, LinksEnv, Resources, Ulimit};
+use crate::service::{Dependency, ExternalLink, Link, LinksEnv, PublishMode, Resources, Ulimit};
 use crate::signal::Signal;
 use crate::time::Timestamp;
 use crate::units::Bytes;
@@ -65,12 +65,16 @@ pub struct ContainerSpec {
     pub aliases: BTreeMap<NetworkName, Vec<String>>,
     /// Other services under names that only it knows.
     pub links: Vec<Link>,
+    /// Containers of other projects under names that only it knows.
+    pub external_links: Vec<ExternalLink>,
     /// How much of those services is told in variables.
     pub links_env: LinksEnv,
     /// The ports it listens on, as far as anybody said.
     pub exposed: BTreeSet<ContainerPort>,
     /// The ports of the host that lead to it.
     pub published: Vec<PublishedPort>,
+    /// How connections to them get here.
+    pub publish: PublishMode,
     /// The content of `/etc/hosts` beside the usual lines: address and name.
     pub hosts: Vec<(IpAddr, String)>,
     /// The content of `/etc/resolv.conf`.
@@ -109,6 +113,16 @@ pub enum Role {
     Replica(u32),
     /// Made by `run`, with a suffix of its own.
     OneOff(String),
+}
+
+impl ContainerSpec {
+    /// Tells whether it lives in the network namespace of another container's instance.
+    pub fn is_guest(&self) -> bool {
+        match &self.network {
+            NetworkNamespace::Instance(instance) => *instance != self.name,
+            NetworkNamespace::Host => false,
+        }
+    }
 }
 
 impl Role {

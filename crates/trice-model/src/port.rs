@@ -3,7 +3,7 @@
 //! Source: Compose Specification, `05-services.md`, "ports" and "expose".
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -99,28 +99,31 @@ pub struct Port {
     pub target: ContainerPort,
     /// The host's side.
     pub published: HostPort,
-    /// The host's address; `None` is all of them.
+    /// The host's address; `None` is all of them, of both families.
     pub host_ip: Option<IpAddr>,
 }
 
 /// A port of the host that leads to a container, with nothing left open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PublishedPort {
-    /// The host's address; `None` is all of them.
-    pub host_ip: Option<IpAddr>,
+    /// The host's address; an unspecified one is all of its family.
+    pub host_ip: IpAddr,
     /// The host's port.
     pub host_port: u16,
     /// The container's side.
     pub target: ContainerPort,
 }
 
+impl PublishedPort {
+    /// Returns the host's side.
+    pub fn host_side(&self) -> SocketAddr {
+        SocketAddr::new(self.host_ip, self.host_port)
+    }
+}
+
 impl fmt::Display for PublishedPort {
     /// Writes `127.0.0.1:8080->80/tcp`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host_ip {
-            Some(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}->{}", self.host_port, self.target),
-            Some(IpAddr::V4(ip)) => write!(f, "{ip}:{}->{}", self.host_port, self.target),
-            None => write!(f, "0.0.0.0:{}->{}", self.host_port, self.target),
-        }
+        write!(f, "{}->{}", self.host_side(), self.target)
     }
 }

@@ -52,6 +52,8 @@ pub struct Service {
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// Other services under names of its own.
     pub links: Vec<Link>,
+    /// Containers of other projects under names of its own.
+    pub external_links: Vec<ExternalLink>,
     /// Whose network it uses.
     pub network_mode: NetworkMode,
     /// The networks it is on, by key.
@@ -108,6 +110,8 @@ pub struct Service {
     pub oom_score_adj: Option<i32>,
     /// How much of a linked service is told in variables.
     pub links_env: LinksEnv,
+    /// How connections to its ports of the host get to it.
+    pub publish: PublishMode,
 }
 
 /// When an image is fetched.
@@ -155,8 +159,17 @@ pub struct Link {
     pub alias: String,
 }
 
+/// A container of another project under a name of one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalLink {
+    /// The container.
+    pub container: ContainerName,
+    /// The name.
+    pub alias: String,
+}
+
 /// Whose network a service uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkMode {
     /// Its own, on the networks it names.
@@ -166,6 +179,21 @@ pub enum NetworkMode {
     Host,
     /// Its own, with nothing but `lo`.
     None,
+    /// That of another service's first container.
+    Service(ServiceName),
+    /// That of a container.
+    Container(ContainerName),
+}
+
+/// How connections to ports of the host get to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PublishMode {
+    /// The packet filter leads them there, past the host's own rules.
+    #[default]
+    Direct,
+    /// As if the host itself listened: its own packet filter has its say.
+    RespectFirewall,
 }
 
 /// The address of an extra host.

@@ -15,8 +15,10 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use trice_model::name::LinkName;
 use trice_model::network::{
-    EndpointSpec, FirewallBridge, FirewallPort, FirewallSpec, InstanceSpec, MacAddress, NetworkSpec,
+    EndpointSpec, FirewallBridge, FirewallPort, FirewallSpec, InstanceSpec, Ipv4PoolSpec, MacAddress, Medium,
+    NetworkSpec, Plug, Way,
 };
 use trice_model::port::Protocol;
 use trice_network::bridge::{create_network, observe_networks, remove_networks};
@@ -133,19 +135,32 @@ fn print(what: &str, times: &mut [Duration]) {
     println!("{what:<58} {:>10.2?}   best {:>10.2?}", times[times.len() / 2], times[0]);
 }
 
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+
+fn bridge() -> LinkName {
+    "trmeasure".parse().expect("written out")
+}
+
 fn network() -> NetworkSpec {
     let subnet = "10.77.0.0/16".parse().expect("written out");
     NetworkSpec {
         name: "measure".parse().expect("written out"),
         owner: None,
-        bridge: "trmeasure".parse().expect("written out"),
-        subnet,
-        gateway: Ipv4Addr::new(10, 77, 0, 1),
-        ip_range: subnet,
-        subnet6: None,
+        medium: Medium::Bridge(bridge()),
+        ipv4: Some(Ipv4PoolSpec {
+            subnet,
+            gateway: GATEWAY,
+            ip_range: subnet,
+            aux_addresses: BTreeMap::new(),
+        }),
+        ipv6: None,
         internal: false,
+        attachable: false,
         mtu: 1500,
         icc: true,
+        masquerade: true,
+        host_binding: None,
+        interface_prefix: None,
         labels: BTreeMap::new(),
     }
 }
@@ -156,16 +171,23 @@ fn instance(number: u16) -> InstanceSpec {
     let address = Ipv4Addr::new(10, 77, high, low);
     let endpoint = EndpointSpec {
         network: network.name,
-        bridge: network.bridge,
-        host_link: format!("trm{number}").parse().expect("at most 8 letters"),
+        plug: Plug::Bridge {
+            bridge: bridge(),
+            host_link: format!("trm{number}").parse().expect("at most 8 letters"),
+            isolated: false,
+            guarded: true,
+        },
         interface: "eth0".parse().expect("written out"),
-        mac: MacAddress::of_ipv4(address),
-        address: format!("{address}/16").parse().expect("an address and a mask"),
+        mac: Some(MacAddress::of_ipv4(address)),
+        address: Some(format!("{address}/16").parse().expect("an address and a mask")),
         address6: None,
-        gateway: Some(network.gateway),
+        more_addresses: Vec::new(),
+        gateway: Some(GATEWAY),
         gateway6: None,
+        gw_priority: 0,
         mtu: network.mtu,
-        isolated: false,
+        sysctls: BTreeMap::new(),
+        by_hand: None,
     };
     InstanceSpec {
         name: format!("measure-{number}").parse().expect("letters and digits"),
@@ -178,21 +200,24 @@ fn instance(number: u16) -> InstanceSpec {
 
 fn firewall(network: &NetworkSpec, ports: u16, backends: u8) -> FirewallSpec {
     let bridge = FirewallBridge {
-        link: network.bridge.clone(),
-        subnet: network.subnet,
+        link: bridge(),
+        subnets: network.subnets().collect(),
         internal: network.internal,
         icc: network.icc,
+        masquerade: network.masquerade,
     };
     let backend = |n| SocketAddr::from(([10, 77, 0, n + 2], 80));
     let published = |port| FirewallPort {
-        host_ip: None,
+        host_ip: Ipv4Addr::UNSPECIFIED.into(),
         host_port: port,
         protocol: Protocol::Tcp,
         backends: (0..backends).map(backend).collect(),
+        way: Way::Direct,
     };
     FirewallSpec {
         table: "trice-measure".to_owned(),
         bridges: vec![bridge],
+        guarded: Vec::new(),
         published: (20_000..20_000 + ports).map(published).collect(),
     }
 }

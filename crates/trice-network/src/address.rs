@@ -2,9 +2,9 @@
 //!
 //! Source: rtnetlink(7).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -42,10 +42,7 @@ pub(crate) fn default_route(index: u32, gateway: IpAddr) -> RouteMessage {
     message.header.protocol = RouteProtocol::Boot;
     message.header.scope = RouteScope::Universe;
     message.header.kind = RouteType::Unicast;
-    message.header.address_family = match gateway {
-        IpAddr::V4(_) => AddressFamily::Inet,
-        IpAddr::V6(_) => AddressFamily::Inet6,
-    };
+    message.header.address_family = family(&gateway);
     message.attributes.push(RouteAttribute::Gateway(match gateway {
         IpAddr::V4(ip) => RouteAddress::Inet(ip),
         IpAddr::V6(ip) => RouteAddress::Inet6(ip),
@@ -54,46 +51,37 @@ pub(crate) fn default_route(index: u32, gateway: IpAddr) -> RouteMessage {
     message
 }
 
-/// Returns all IPv4 addresses of the socket's namespace, each with the number of its link.
-pub(crate) fn dump_ipv4(netlink: &mut Netlink) -> Result<Vec<(u32, Ipv4Net)>, NetlinkError> {
-    let found = dump(netlink, AddressFamily::Inet)?;
-    let ipv4 = |(index, address)| match address {
-        IpNet::V4(net) => Some((index, net)),
-        IpNet::V6(_) => None,
-    };
-    Ok(found.into_iter().filter_map(ipv4).collect())
+/// Returns the family of an address.
+pub(crate) fn family(address: &IpAddr) -> AddressFamily {
+    match address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    }
 }
 
-/// Returns all IPv6 addresses of the socket's namespace, each with the number of its link.
-pub(crate) fn dump_ipv6(netlink: &mut Netlink) -> Result<Vec<(u32, Ipv6Net)>, NetlinkError> {
-    let found = dump(netlink, AddressFamily::Inet6)?;
-    let ipv6 = |(index, address)| match address {
-        IpNet::V6(net) => Some((index, net)),
-        IpNet::V4(_) => None,
-    };
-    Ok(found.into_iter().filter_map(ipv6).collect())
+/// Returns all addresses of the socket's namespace, each with the number of its link.
+pub(crate) fn dump(netlink: &mut Netlink) -> Result<Vec<(u32, IpNet)>, NetlinkError> {
+    let answers = netlink.dump_route(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
+    Ok(answers.iter().filter_map(address_of).collect())
 }
 
 /// A route of the kernel's, as far as it tells which addresses are taken.
 pub(crate) struct Route {
     /// Where it leads out; `None` if it leads nowhere or several ways.
     pub(crate) link: Option<u32>,
-    pub(crate) destination: Ipv4Net,
+    pub(crate) destination: IpNet,
 }
 
-/// Returns all IPv4 routes to other machines, of all tables.
+/// Returns all routes to other machines, of all tables.
 pub(crate) fn dump_routes(netlink: &mut Netlink) -> Result<Vec<Route>, NetlinkError> {
-    let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
-    let answers = netlink.dump_route(RouteNetlinkMessage::GetRoute(message))?;
-    Ok(answers.iter().filter_map(route_of).collect())
-}
-
-fn dump(netlink: &mut Netlink, family: AddressFamily) -> Result<Vec<(u32, IpNet)>, NetlinkError> {
-    let mut message = AddressMessage::default();
-    message.header.family = family;
-    let answers = netlink.dump_route(RouteNetlinkMessage::GetAddress(message))?;
-    Ok(answers.iter().filter_map(address_of).collect())
+    let mut routes = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family;
+        let answers = netlink.dump_route(RouteNetlinkMessage::GetRoute(message))?;
+        routes.extend(answers.iter().filter_map(route_of));
+    }
+    Ok(routes)
 }
 
 /// Returns the link's own address. On a point-to-point link `IFA_ADDRESS` is the other end's and `IFA_LOCAL` is ours;
@@ -114,17 +102,25 @@ fn address_of(answer: &RouteNetlinkMessage) -> Option<(u32, IpNet)> {
 fn route_of(answer: &RouteNetlinkMessage) -> Option<Route> {
     let RouteNetlinkMessage::NewRoute(message) = answer else { return None };
     // The table `local` repeats the addresses of the links.
-    if matches!(message.header.kind, RouteType::Local | RouteType::Broadcast | RouteType::Multicast) {
+    if matches!(
+        message.header.kind,
+        RouteType::Local | RouteType::Broadcast | RouteType::Multicast | RouteType::Anycast
+    ) {
         return None;
     }
-    let (mut link, mut address) = (None, Ipv4Addr::UNSPECIFIED);
+    let mut address: IpAddr = match message.header.address_family {
+        AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    let mut link = None;
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Oif(index) => link = Some(*index),
-            RouteAttribute::Destination(RouteAddress::Inet(destination)) => address = *destination,
+            RouteAttribute::Destination(RouteAddress::Inet(destination)) => address = (*destination).into(),
+            RouteAttribute::Destination(RouteAddress::Inet6(destination)) => address = (*destination).into(),
             _ => {}
         }
     }
-    let destination = Ipv4Net::new(address, message.header.destination_prefix_length).ok()?;
+    let destination = IpNet::new(address, message.header.destination_prefix_length).ok()?;
     Some(Route { link, destination })
 }

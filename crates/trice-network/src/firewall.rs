@@ -6,8 +6,13 @@
 //!
 //! The settings that let packets through come after the rules that keep the wrong ones out, never before.
 
+mod forwarding;
+mod guard;
 mod rules;
 mod sets;
+mod version;
+
+use std::net::SocketAddr;
 
 use trice_model::network::{FirewallPort, FirewallSpec};
 use trice_model::port::Protocol;
@@ -19,13 +24,15 @@ use crate::sysctl::{self, SysctlError};
 /// Why the packet filter is not as it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum FirewallError {
-    /// A published port has an IPv6 address on one of its sides.
-    #[error("publish port {port}/{protocol}: IPv6 addresses cannot be published yet")]
-    Ipv6 {
-        /// The host's port.
-        port: u16,
+    /// A published port and its container are of two versions of IP.
+    #[error("publish {host}/{protocol}: the packet filter cannot lead it to {backend}")]
+    Family {
+        /// The host's side.
+        host: SocketAddr,
         /// The protocol.
         protocol: Protocol,
+        /// The container's side.
+        backend: SocketAddr,
     },
     /// The kernel did not take the table.
     #[error(transparent)]
@@ -38,14 +45,22 @@ pub enum FirewallError {
     Conntrack(#[from] ConntrackError),
 }
 
-/// Makes the packet filter as `spec` says, in the place of what its table was.
+/// Makes the packet filter as `spec` says, in the place of what its tables were.
 ///
 /// Connections go on, apart from UDP flows to containers that no longer answer for their port.
 ///
 /// # Errors
 /// [`FirewallError`]. If it is that of the table, the table is as it was.
-pub fn apply_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<(), FirewallError> {
-    nftables::replace(owner, &rules::table(spec)?)?;
+pub fn apply_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<Guarding, FirewallError> {
+    let tables = [rules::table(spec)?, guard::table(spec)];
+    let guarding = match nftables::replace(owner, &tables) {
+        Ok(()) => Guarding::On,
+        Err(error) => {
+            // The kernel may lack frames' part of nf_tables; if it is something else, it is said again.
+            nftables::replace(owner, &tables[..1])?;
+            Guarding::Off(error)
+        }
+    };
     for bridge in &spec.bridges {
         // The bridge of a network that is about to be made or removed need not be there.
         let name = format!("net/ipv4/conf/{}/route_localnet", bridge.link);
@@ -53,10 +68,18 @@ pub fn apply_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<(),
             sysctl::set(&name, "1")?;
         }
     }
-    if spec.bridges.iter().any(|bridge| !bridge.internal) {
-        sysctl::set("net.ipv4.ip_forward", "1")?;
-    }
-    Ok(forget_stale_flows(&spec.published)?)
+    forwarding::allow(&spec.bridges)?;
+    forget_stale_flows(&spec.published)?;
+    Ok(guarding)
+}
+
+/// Whether containers are kept to their own addresses.
+#[derive(Debug)]
+pub enum Guarding {
+    /// They are.
+    On,
+    /// The kernel cannot do it.
+    Off(NftablesError),
 }
 
 /// Removes the packet filter that `spec` describes. That there is none does not hinder.
@@ -65,6 +88,9 @@ pub fn apply_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<(),
 /// [`FirewallError`].
 pub fn remove_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<(), FirewallError> {
     nftables::remove(owner, rules::FAMILY, &spec.table)?;
+    if nftables::exists(guard::FAMILY, &spec.table).unwrap_or(false) {
+        nftables::remove(owner, guard::FAMILY, &spec.table)?;
+    }
     let without_backends = |port: &FirewallPort| FirewallPort { backends: Vec::new(), ..port.clone() };
     let ports: Vec<FirewallPort> = spec.published.iter().map(without_backends).collect();
     Ok(forget_stale_flows(&ports)?)

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use rustix::net::netdevice::index_to_name;
 use trice_model::network::ObservedHost;
 
-use crate::address::{Route, dump_ipv4, dump_routes};
+use crate::address::{Route, dump, dump_routes};
 use crate::listening::busy_ports;
 use crate::netlink::{Netlink, NetlinkError, NetlinkFamily};
 
@@ -32,7 +32,7 @@ pub enum HostError {
 /// [`HostError`].
 pub fn observe_host(realm: &str) -> Result<ObservedHost, HostError> {
     let mut netlink = Netlink::open(NetlinkFamily::Route).map_err(HostError::List)?;
-    let addresses = dump_ipv4(&mut netlink).map_err(HostError::List)?;
+    let addresses = dump(&mut netlink).map_err(HostError::List)?;
     let routes = dump_routes(&mut netlink).map_err(HostError::List)?;
     let mut names = Names::of(&netlink, realm);
     Ok(ObservedHost {
@@ -40,6 +40,7 @@ pub fn observe_host(realm: &str) -> Result<ObservedHost, HostError> {
         routes: routes.into_iter().filter_map(|route| names.foreign_route(route)).collect(),
         resolvers: resolvers(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
         busy_ports: busy_ports().map_err(HostError::Ports)?,
+        firewalls: Vec::new(),
     })
 }
 
@@ -56,13 +57,16 @@ impl<'a> Names<'a> {
     }
 
     /// Returns `net` with its link's name, unless the link is ours. What leads nowhere has no name.
-    fn foreign(&mut self, link: Option<u32>, net: Ipv4Net) -> Option<(String, Ipv4Net)> {
+    fn foreign(&mut self, link: Option<u32>, net: IpNet) -> Option<(String, IpNet)> {
+        if is_everywhere(net) {
+            return None;
+        }
         let name = link.map(|index| self.name(index)).unwrap_or_default();
         (!name.starts_with(self.realm)).then_some((name, net))
     }
 
     /// The same for a route, unless it is a default one, which leads everywhere and so takes nothing away.
-    fn foreign_route(&mut self, route: Route) -> Option<(String, Ipv4Net)> {
+    fn foreign_route(&mut self, route: Route) -> Option<(String, IpNet)> {
         let net = route.destination;
         (net.prefix_len() > 0).then(|| self.foreign(route.link, net)).flatten()
     }
@@ -70,6 +74,14 @@ impl<'a> Names<'a> {
     fn name(&mut self, index: u32) -> String {
         let ask = || index_to_name(self.netlink, index).unwrap_or_default(); // it may be gone by now
         self.known.entry(index).or_insert_with(ask).clone()
+    }
+}
+
+/// Returns whether it says nothing of where it is: each link has such addresses, and the same routes to them.
+fn is_everywhere(net: IpNet) -> bool {
+    match net {
+        IpNet::V4(_) => false,
+        IpNet::V6(net) => net.addr().is_unicast_link_local() || net.addr().is_multicast(),
     }
 }
 

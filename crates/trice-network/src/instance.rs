@@ -15,33 +15,38 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ipnet::IpNet;
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
 use trice_model::name::{LinkName, NetworkName};
-use trice_model::network::{EndpointSpec, InstanceSpec};
+use trice_model::network::{EndpointSpec, InstanceSpec, Plug};
 
-use crate::address::{address, default_route, dump_ipv4, dump_ipv6};
+use crate::address::{address, default_route, dump};
 use crate::link::{self, absent_is_fine, named, numbered, switched};
 use crate::namespace::{NamespaceError, in_namespace, in_new_namespace};
 use crate::netlink::{Batch, Netlink, NetlinkError, NetlinkFamily, flag};
 use crate::readiness::{self, ReadinessError};
 use crate::resolver::{self, DnsSockets, ResolverError};
 use crate::sysctl::{self, SysctlError};
-use crate::veth;
+use crate::upper::{self, Upper};
+use crate::veth::{self, Outer};
 
 /// Why an instance is not on its networks.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
-    /// The kernel was built or loaded without pairs of links.
-    #[error("this kernel has no veth (CONFIG_VETH): containers cannot be on networks")]
-    Unsupported,
+    /// The kernel was built or loaded without such links.
+    #[error("this kernel has no {kind}: containers cannot be on network `{network}`")]
+    Unsupported {
+        /// What is missing.
+        kind: &'static str,
+        /// The network.
+        network: NetworkName,
+    },
     /// The network has not been made, or its bridge was removed.
-    #[error("network `{network}` has no bridge `{bridge}`")]
+    #[error("network `{network}` has no link `{bridge}`")]
     NoBridge {
         /// The network.
         network: NetworkName,
-        /// Its bridge.
+        /// Its bridge, or its parent.
         bridge: LinkName,
     },
     /// There is no namespace, or no way into it.
@@ -117,6 +122,38 @@ pub fn reopen_dns(namespace: BorrowedFd<'_>) -> Result<DnsSockets, InstanceError
     Ok(in_namespace(namespace, resolver::open)??)
 }
 
+/// Gives the instance in `namespace`, which is as `there` says, the interfaces and routes of `wanted`, while its programs
+/// run on. What both have is left alone.
+///
+/// # Errors
+/// [`InstanceError`]; then some of it may have changed, and to ask again leads to the rest.
+pub fn reshape(
+    namespace: BorrowedFd<'_>,
+    there: &InstanceSpec,
+    wanted: &InstanceSpec,
+) -> Result<(), InstanceError> {
+    let mut host = open()?;
+    in_namespace(namespace, || {
+        let mut inside = open()?;
+        let is_kept = |end: &&EndpointSpec, others: &[EndpointSpec]| {
+            others.iter().any(|other| {
+                EndpointSpec { gateway: end.gateway, gateway6: end.gateway6, ..other.clone() } == **end
+            })
+        };
+        for end in there.endpoints.iter().filter(|end| !is_kept(end, &wanted.endpoints)) {
+            unplug(end, &mut inside)?;
+        }
+        let added: Vec<EndpointSpec> =
+            wanted.endpoints.iter().filter(|end| !is_kept(end, &there.endpoints)).cloned().collect();
+        if added.iter().any(has_ipv6) {
+            settle_ipv6(&added)?;
+        }
+        furnish(&added, &wanted.endpoints, &mut host, &mut inside, namespace)?;
+        lead_out(there, wanted, &mut inside)?;
+        Ok(readiness::wait(&added, &mut host, &mut inside)?)
+    })?
+}
+
 /// Takes the endpoint off its network at once, and leaves the rest to the clearing of its namespace.
 ///
 /// A dead container's interface would answer for its address until then. That it is gone already does not hinder.
@@ -124,8 +161,9 @@ pub fn reopen_dns(namespace: BorrowedFd<'_>) -> Result<DnsSockets, InstanceError
 /// # Errors
 /// [`InstanceError::Unreached`] or [`InstanceError::SwitchOn`].
 pub fn cut_off(spec: &EndpointSpec) -> Result<(), InstanceError> {
+    let Some(host_link) = spec.host_link() else { return Ok(()) };
     let mut batch = Batch::default();
-    batch.push_route(flag::CHANGE, RouteNetlinkMessage::SetLink(switched(named(&spec.host_link), false)));
+    batch.push_route(flag::CHANGE, RouteNetlinkMessage::SetLink(switched(named(host_link), false)));
     absent_is_fine(open()?.perform(batch)).map_err(|source| InstanceError::SwitchOn {
         step: format!("switch off `{}` of network `{}`", spec.interface, spec.network),
         source,
@@ -137,12 +175,13 @@ fn build(spec: &InstanceSpec, host: &mut Netlink, namespace: OwnedFd) -> Result<
     let mut inside = open()?;
     let is_of_interface =
         |name: &str| spec.endpoints.iter().any(|end| sysctl::mentions(name, end.interface.as_str()));
-    settle_ipv6(spec)?; // before there are interfaces: they begin with the defaults
+    settle_ipv6(&spec.endpoints)?; // before there are interfaces: they begin with the defaults
     for (name, value) in spec.sysctls.iter().filter(|(name, _)| !is_of_interface(name)) {
         sysctl::set(name, value)?;
     }
-    plug(spec, host, namespace.as_fd())?;
-    switch_on(spec, &mut inside)?;
+    switch_on_lo(&mut inside)?;
+    furnish(&spec.endpoints, &spec.endpoints, host, &mut inside, namespace.as_fd())?;
+    lead_out(&InstanceSpec { endpoints: Vec::new(), ..spec.clone() }, spec, &mut inside)?;
     for (name, value) in spec.sysctls.iter().filter(|(name, _)| is_of_interface(name)) {
         sysctl::set(name, value)?;
     }
@@ -155,13 +194,27 @@ fn open() -> Result<Netlink, InstanceError> {
     Netlink::open(NetlinkFamily::Route).map_err(InstanceError::Unreached)
 }
 
+/// Makes the interfaces of `ends` with their settings and addresses; `all` are those of the instance.
+fn furnish(
+    ends: &[EndpointSpec],
+    all: &[EndpointSpec],
+    host: &mut Netlink,
+    inside: &mut Netlink,
+    namespace: BorrowedFd<'_>,
+) -> Result<(), InstanceError> {
+    plug(ends, host, namespace)?;
+    settle_interfaces(ends, all)?;
+    switch_on(ends, inside)
+}
+
 /// Leaves IPv6 out where no network has it; only `lo` keeps `::1`, which some programs insist on. Where a network has
 /// it, addresses need no second of asking around, and no container is taken for a router.
-fn settle_ipv6(spec: &InstanceSpec) -> Result<(), SysctlError> {
+fn settle_ipv6(ends: &[EndpointSpec]) -> Result<(), SysctlError> {
     if !sysctl::exists("net.ipv6.conf.default.disable_ipv6") {
         return Ok(()); // the kernel has no IPv6 at all
     }
-    if spec.endpoints.iter().any(|end| end.address6.is_some()) {
+    if ends.iter().any(has_ipv6) {
+        sysctl::set("net.ipv6.conf.default.disable_ipv6", "0")?;
         sysctl::set("net.ipv6.conf.default.accept_dad", "0")?;
         sysctl::set("net.ipv6.conf.default.accept_ra", "0")
     } else {
@@ -169,65 +222,183 @@ fn settle_ipv6(spec: &InstanceSpec) -> Result<(), SysctlError> {
     }
 }
 
-/// Makes all pairs, in one send.
-fn plug(spec: &InstanceSpec, host: &mut Netlink, namespace: BorrowedFd<'_>) -> Result<(), InstanceError> {
-    const MESSAGES_EACH: usize = 2;
+/// Makes the settings of single interfaces: no IPv6 where the network has none and another one has, and those that were
+/// asked for.
+fn settle_interfaces(ends: &[EndpointSpec], all: &[EndpointSpec]) -> Result<(), SysctlError> {
+    let mixed = all.iter().any(has_ipv6);
+    for end in ends {
+        let name = format!("net/ipv6/conf/{}/disable_ipv6", end.interface);
+        if mixed && !has_ipv6(end) && sysctl::exists(&name) {
+            sysctl::set(&name, "1")?;
+        }
+        for (name, value) in &end.sysctls {
+            sysctl::set(name, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn has_ipv6(end: &EndpointSpec) -> bool {
+    end.nets().any(|net| net.addr().is_ipv6())
+}
+
+/// Makes all interfaces, in one send.
+fn plug(ends: &[EndpointSpec], host: &mut Netlink, namespace: BorrowedFd<'_>) -> Result<(), InstanceError> {
     let mut batch = Batch::default();
-    for end in &spec.endpoints {
-        let no_bridge =
-            || InstanceError::NoBridge { network: end.network.clone(), bridge: end.bridge.clone() };
-        let bridge = link::index_of(host, &end.bridge).ok_or_else(no_bridge)?;
-        veth::create(&mut batch, end, bridge, namespace);
+    let mut owners = Vec::new(); // whose each message is
+    for end in ends {
+        let index_of = |link: &LinkName| {
+            let no_link = || InstanceError::NoBridge { network: end.network.clone(), bridge: link.clone() };
+            link::index_of(host, link).ok_or_else(no_link)
+        };
+        match &end.plug {
+            Plug::Bridge { bridge, host_link, isolated, .. } => {
+                let outer = Outer { link: host_link, bridge: index_of(bridge)?, isolated: *isolated };
+                veth::create(&mut batch, end, outer, namespace);
+                owners.extend([end, end]);
+            }
+            Plug::Macvlan { parent, mode } => {
+                upper::create(&mut batch, end, Upper::Macvlan(*mode), index_of(parent)?, namespace);
+                owners.push(end);
+            }
+            Plug::Ipvlan { parent, mode } => {
+                upper::create(&mut batch, end, Upper::Ipvlan(*mode), index_of(parent)?, namespace);
+                owners.push(end);
+            }
+        }
     }
     host.perform(batch).map_err(|source| {
+        let Some(end) = source.place().and_then(|place| owners.get(place)) else {
+            return InstanceError::Unreached(source);
+        };
         if source.refusal() == Some(Errno::OPNOTSUPP) {
-            return InstanceError::Unsupported;
+            return InstanceError::Unsupported { kind: kind(&end.plug), network: end.network.clone() };
         }
-        let refused = source.place().and_then(|place| spec.endpoints.get(place / MESSAGES_EACH));
-        match refused {
-            Some(EndpointSpec { interface, network, .. }) => {
-                InstanceError::Plug { interface: interface.clone(), network: network.clone(), source }
-            }
-            None => InstanceError::Unreached(source),
-        }
+        InstanceError::Plug { interface: end.interface.clone(), network: end.network.clone(), source }
     })
 }
 
-/// Switches `lo` and the interfaces on and gives them addresses and routes, in one send.
-fn switch_on(spec: &InstanceSpec, inside: &mut Netlink) -> Result<(), InstanceError> {
+/// Returns the kernel's word for what an endpoint is, and the option that brings it.
+fn kind(plug: &Plug) -> &'static str {
+    match plug {
+        Plug::Bridge { .. } => "veth (CONFIG_VETH)",
+        Plug::Macvlan { .. } => "macvlan (CONFIG_MACVLAN)",
+        Plug::Ipvlan { .. } => "ipvlan (CONFIG_IPVLAN)",
+    }
+}
+
+/// Takes an interface away, both ends of it.
+fn unplug(end: &EndpointSpec, inside: &mut Netlink) -> Result<(), InstanceError> {
+    let mut batch = Batch::default();
+    batch.push_route(flag::CHANGE, RouteNetlinkMessage::DelLink(named(&end.interface)));
+    absent_is_fine(inside.perform(batch)).map_err(|source| InstanceError::SwitchOn {
+        step: format!("take `{}` off network `{}`", end.interface, end.network),
+        source,
+    })
+}
+
+fn switch_on_lo(inside: &mut Netlink) -> Result<(), InstanceError> {
     /// `lo` is the first link of every namespace.
     const LO: u32 = 1;
-    let mut steps = vec!["switch on `lo`".to_owned()];
     let mut batch = Batch::default();
     batch.push_route(flag::CHANGE, RouteNetlinkMessage::SetLink(switched(numbered(LO), true)));
-    for end in &spec.endpoints {
+    inside
+        .perform(batch)
+        .map_err(|source| InstanceError::SwitchOn { step: "switch on `lo`".to_owned(), source })
+}
+
+/// Messages, and what each is for.
+#[derive(Default)]
+struct Steps {
+    batch: Batch,
+    words: Vec<String>,
+}
+
+impl Steps {
+    fn add(&mut self, word: String, flags: u16, message: RouteNetlinkMessage) {
+        self.words.push(word);
+        self.batch.push_route(flags, message);
+    }
+
+    fn perform(self, netlink: &mut Netlink) -> Result<(), InstanceError> {
+        let Self { batch, words } = self;
+        netlink.perform(batch).map_err(|source| match source.place().and_then(|place| words.get(place)) {
+            Some(step) => InstanceError::SwitchOn { step: step.clone(), source },
+            None => InstanceError::Unreached(source),
+        })
+    }
+}
+
+/// Switches interfaces on and gives them addresses, in one send.
+fn switch_on(ends: &[EndpointSpec], inside: &mut Netlink) -> Result<(), InstanceError> {
+    let mut steps = Steps::default();
+    for end in ends {
         let index = link::index_of(inside, &end.interface).unwrap_or_default(); // 0 is refused, with the step
-        steps.push(format!("switch on `{}`", end.interface));
-        batch.push_route(flag::CHANGE, RouteNetlinkMessage::SetLink(switched(numbered(index), true)));
-        let addresses = [Some(IpNet::V4(end.address)), end.address6.map(IpNet::V6)];
-        for net in addresses.into_iter().flatten() {
-            steps.push(format!("give `{}` the address {net}", end.interface));
-            batch.push_route(flag::CREATE_NEW, RouteNetlinkMessage::NewAddress(address(index, net)));
-        }
-        let gateways = [end.gateway.map(IpAddr::V4), end.gateway6.map(IpAddr::V6)];
-        for gateway in gateways.into_iter().flatten() {
-            steps.push(format!("lead the default route of `{}` to {gateway}", end.interface));
-            let route = RouteNetlinkMessage::NewRoute(default_route(index, gateway));
-            batch.push_route(flag::CREATE_NEW, route);
+        let on = RouteNetlinkMessage::SetLink(switched(numbered(index), true));
+        steps.add(format!("switch on `{}`", end.interface), flag::CHANGE, on);
+        for net in end.nets() {
+            let message = RouteNetlinkMessage::NewAddress(address(index, net));
+            steps.add(format!("give `{}` the address {net}", end.interface), flag::CREATE_NEW, message);
         }
     }
-    inside.perform(batch).map_err(|source| match source.place().and_then(|place| steps.get(place)) {
-        Some(step) => InstanceError::SwitchOn { step: step.clone(), source },
-        None => InstanceError::Unreached(source),
-    })
+    steps.perform(inside)
+}
+
+/// Leads the default routes the ways that `wanted` says, in place of those of `there`.
+fn lead_out(there: &InstanceSpec, wanted: &InstanceSpec, inside: &mut Netlink) -> Result<(), InstanceError> {
+    let mut steps = Steps::default();
+    for (old, new) in ways_out(there).into_iter().zip(ways_out(wanted)) {
+        let Some((end, gateway)) = new else {
+            forget_route(old, inside)?;
+            continue;
+        };
+        let index = link::index_of(inside, &end.interface).unwrap_or_default();
+        let route = RouteNetlinkMessage::NewRoute(default_route(index, gateway));
+        steps.add(
+            format!("lead the default route of `{}` to {gateway}", end.interface),
+            flag::REPLACE,
+            route,
+        );
+        // A route of IPv6 through another link stays beside the new one.
+        if gateway.is_ipv6() && old.is_some_and(|(other, _)| other.network != end.network) {
+            forget_route(old, inside)?;
+        }
+    }
+    steps.perform(inside)
+}
+
+type WayOut<'a> = Option<(&'a EndpointSpec, IpAddr)>;
+
+/// Returns the interfaces that the default routes of both families go through, and to whom.
+fn ways_out(spec: &InstanceSpec) -> [WayOut<'_>; 2] {
+    let way = |gateway: fn(&EndpointSpec) -> Option<IpAddr>| {
+        spec.endpoints.iter().find_map(|end| Some((end, gateway(end)?)))
+    };
+    [way(|end| end.gateway.map(IpAddr::V4)), way(|end| end.gateway6.map(IpAddr::V6))]
+}
+
+/// Forgets a default route, which may have gone with its link.
+fn forget_route(way: WayOut<'_>, inside: &mut Netlink) -> Result<(), InstanceError> {
+    let Some((end, gateway)) = way else { return Ok(()) };
+    let Some(index) = link::index_of(inside, &end.interface) else { return Ok(()) };
+    let mut batch = Batch::default();
+    batch.push_route(flag::CHANGE, RouteNetlinkMessage::DelRoute(default_route(index, gateway)));
+    match inside.perform(batch) {
+        Err(error) if error.refusal() == Some(Errno::SRCH) => Ok(()),
+        other => other.map_err(|source| InstanceError::SwitchOn {
+            step: format!("take the default route of `{}` away", end.interface),
+            source,
+        }),
+    }
 }
 
 /// Asks in the host's namespace whether the outer ends are up and ports of their bridges.
 fn outer_ends_are_plugged(spec: &InstanceSpec) -> Result<bool, InstanceError> {
     let mut host = open()?;
     for end in &spec.endpoints {
-        let bridge = link::index_of(&host, &end.bridge);
-        let outer = link::get(&mut host, &end.host_link).map_err(InstanceError::Unreached)?;
+        let Plug::Bridge { bridge, host_link, .. } = &end.plug else { continue };
+        let bridge = link::index_of(&host, bridge);
+        let outer = link::get(&mut host, host_link).map_err(InstanceError::Unreached)?;
         if !outer.is_some_and(|outer| outer.up && bridge.is_some() && outer.master == bridge) {
             return Ok(false);
         }
@@ -239,15 +410,13 @@ fn outer_ends_are_plugged(spec: &InstanceSpec) -> Result<bool, InstanceError> {
 fn is_furnished(spec: &InstanceSpec) -> Result<bool, InstanceError> {
     let mut inside = open()?;
     let links = link::dump(&mut inside, None).map_err(InstanceError::Unreached)?;
-    let ipv4 = dump_ipv4(&mut inside).map_err(InstanceError::Unreached)?;
-    let ipv6 = dump_ipv6(&mut inside).map_err(InstanceError::Unreached)?;
+    let addresses = dump(&mut inside).map_err(InstanceError::Unreached)?;
     let is_there = |end: &EndpointSpec| {
         links.iter().any(|link| {
             link.name == end.interface.as_str()
                 && link.up
-                && link.has_mac(end.mac)
-                && ipv4.contains(&(link.index, end.address))
-                && end.address6.is_none_or(|net| ipv6.contains(&(link.index, net)))
+                && end.mac.is_none_or(|mac| link.has_mac(mac))
+                && end.nets().all(|net| addresses.contains(&(link.index, net)))
         })
     };
     let named = !spec.dns || resolver::is_led().map_err(ResolverError::Lead)?;

@@ -1,8 +1,8 @@
 //! Networks for containers: bridges, instances on them, ports of the host that lead to containers.
 //!
 //! ```text
-//! firewall ── conntrack                            who may talk to whom, which ports lead to containers
-//! instance ── veth, readiness, resolver            a namespace with interfaces, and where it asks for names
+//! firewall ── conntrack, divert                    who may talk to whom, which ports lead to containers
+//! instance ── veth, upper, readiness, resolver           a namespace with interfaces, and where it asks for names
 //! bridge                                           a network
 //! port, host                                       ports that are kept for us, and what the machine has already
 //!    │
@@ -24,6 +24,7 @@ mod address;
 mod attribute;
 pub mod bridge;
 pub mod conntrack;
+pub mod divert;
 pub mod firewall;
 pub mod host;
 pub mod instance;
@@ -36,4 +37,5 @@ pub mod port;
 pub mod readiness;
 pub mod resolver;
 pub mod sysctl;
+mod upper;
 mod veth;

@@ -132,6 +132,23 @@ pub(crate) fn dump(netlink: &mut Netlink, kind: Option<InfoKind>) -> Result<Vec<
     Ok(links_of(&netlink.dump_route(RouteNetlinkMessage::GetLink(message))?).collect())
 }
 
+/// Returns whether the kernel can make links of this kind: it looks for the kind before it looks at the rest, and the
+/// rest is missing.
+pub(crate) fn is_known(netlink: &mut Netlink, kind: InfoKind) -> Result<bool, NetlinkError> {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+    let mut batch = Batch::default();
+    batch.push_route(flag::CREATE_NEW, RouteNetlinkMessage::NewLink(message));
+    match netlink.perform(batch) {
+        Ok(()) => Ok(true),
+        Err(error) => match error.refusal() {
+            Some(Errno::OPNOTSUPP) => Ok(false),
+            Some(_) => Ok(true),
+            None => Err(error),
+        },
+    }
+}
+
 /// Removes the links. Those that are gone already do not hinder.
 pub(crate) fn remove(netlink: &mut Netlink, indexes: &[u32]) -> Result<(), LinkError> {
     let fail = |source| LinkError::Remove { count: indexes.len(), source };

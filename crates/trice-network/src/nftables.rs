@@ -108,18 +108,18 @@ impl AsFd for TableOwner {
     }
 }
 
-/// Puts `table` in the place of the one that has its name, in one transaction.
+/// Puts `tables` in the place of those that have their names, in one transaction.
 ///
-/// The table is owned and persistent where the kernel has that, and shared elsewhere: a table that is owned and not
+/// A table is owned and persistent where the kernel has that, and shared elsewhere: a table that is owned and not
 /// persistent would vanish with a crash, and with it what guards the host. One that nobody owns any more is taken over
 /// by asking for the same ownership; one that is shared refuses that, and is simply deleted.
-pub(crate) fn replace(owner: &mut TableOwner, table: &Table) -> Result<(), NftablesError> {
+pub(crate) fn replace(owner: &mut TableOwner, tables: &[Table]) -> Result<(), NftablesError> {
     use Ownership::{OwnedAndPersistent, Shared};
     perform_first_that_fits(
         &mut owner.0,
-        &table.name,
+        tables.first().map_or("", |table| &table.name),
         &[(OwnedAndPersistent, OwnedAndPersistent), (Shared, OwnedAndPersistent), (Shared, Shared)],
-        |found, wanted| Transaction::replace(table, found, wanted),
+        |found, wanted| Transaction::replace(tables, found, wanted),
     )
 }
 

@@ -5,7 +5,7 @@
 //! drops whatever reaches it: that is what comes before the packet filter is in place.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -67,7 +67,7 @@ pub fn reserve_port(port: &PublishedPort) -> Result<OwnedFd, PortError> {
 }
 
 fn keep(port: &PublishedPort) -> rustix::io::Result<OwnedFd> {
-    let address = SocketAddr::new(port.host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port.host_port);
+    let address = port.host_side();
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -95,6 +95,5 @@ fn keep(port: &PublishedPort) -> rustix::io::Result<OwnedFd> {
 
 /// Writes the host's side: `127.0.0.1:8080/tcp`.
 fn at(port: &PublishedPort) -> String {
-    let ip = port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    format!("{}/{}", SocketAddr::new(ip, port.host_port), port.target.protocol)
+    format!("{}/{}", port.host_side(), port.target.protocol)
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use trice_model::name::{LinkName, NetworkName};
-use trice_model::network::EndpointSpec;
+use trice_model::network::{EndpointSpec, Plug};
 
 use crate::link;
 use crate::netlink::{Netlink, NetlinkError};
@@ -55,10 +55,7 @@ pub(crate) fn wait(
     let deadline = Instant::now() + PATIENCE;
     for end in endpoints {
         let fail = |source| ReadinessError::Ask { interface: end.interface.clone(), source };
-        while !(carries(host, &end.host_link).map_err(fail)?
-            && carries(host, &end.bridge).map_err(fail)?
-            && is_own(inside, end).map_err(fail)?)
-        {
+        while !(is_plugged(host, end).map_err(fail)? && is_own(inside, end).map_err(fail)?) {
             if Instant::now() > deadline {
                 let (interface, network) = (end.interface.clone(), end.network.clone());
                 return Err(ReadinessError::Late { interface, network });
@@ -69,6 +66,15 @@ pub(crate) fn wait(
     Ok(())
 }
 
+/// Returns whether the bridge forwards for the endpoint. What is on an interface of the host's has its carrier, which
+/// may come and go with a cable: nobody waits for that.
+fn is_plugged(host: &mut Netlink, end: &EndpointSpec) -> Result<bool, NetlinkError> {
+    match &end.plug {
+        Plug::Bridge { bridge, host_link, .. } => Ok(carries(host, host_link)? && carries(host, bridge)?),
+        Plug::Macvlan { .. } | Plug::Ipvlan { .. } => Ok(true),
+    }
+}
+
 fn carries(host: &mut Netlink, name: &LinkName) -> Result<bool, NetlinkError> {
     Ok(link::get(host, name)?.is_some_and(|link| link.running))
 }
@@ -76,6 +82,9 @@ fn carries(host: &mut Netlink, name: &LinkName) -> Result<bool, NetlinkError> {
 /// Returns whether the kernel takes packets for the endpoint's IPv6 address, if it has one.
 fn is_own(inside: &mut Netlink, end: &EndpointSpec) -> Result<bool, NetlinkError> {
     let Some(net) = end.address6 else { return Ok(true) };
+    if matches!(end.plug, Plug::Macvlan { .. } | Plug::Ipvlan { .. }) {
+        return Ok(true); // without a carrier the address is not one's own either
+    }
     let answers = inside.ask_route(RouteNetlinkMessage::GetRoute(way_to(net.addr())))?;
     let is_local = |answer: &RouteNetlinkMessage| matches!(answer, RouteNetlinkMessage::NewRoute(route) if route.header.kind == RouteType::Local);
     Ok(answers.iter().any(is_local))

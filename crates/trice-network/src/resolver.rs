@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 
 use trice_model::port::Protocol;
 
-use crate::nftables::rule::{Field, Rule, Side, Statement};
+use crate::nftables::rule::{Field, Rule, Side, Statement, Version};
 use crate::nftables::table::{Chain, Family, Hook, Kind, Point, Priority, Table};
 use crate::nftables::value::Value;
 use crate::nftables::{self, NftablesError, TableOwner};
@@ -66,7 +66,7 @@ pub(crate) fn open() -> Result<DnsSockets, ResolverError> {
     };
     let (udp, tcp) = listen().map_err(|source| ResolverError::Listen { address, source })?;
     let mut rules = TableOwner::open()?;
-    nftables::replace(&mut rules, &table())?;
+    nftables::replace(&mut rules, &[table()])?;
     Ok(DnsSockets { udp, tcp, rules })
 }
 
@@ -94,8 +94,8 @@ fn exchange(protocol: Protocol) -> [Rule; 2] {
         ])
     };
     [
-        lead(Field::Destination, Side::Destination, DNS_PORT, SOCKET_PORT),
-        lead(Field::Source, Side::Source, SOCKET_PORT, DNS_PORT),
+        lead(Field::Destination(Version::V4), Side::Destination, DNS_PORT, SOCKET_PORT),
+        lead(Field::Source(Version::V4), Side::Source, SOCKET_PORT, DNS_PORT),
     ]
 }
 
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_checksum_is_corrected_where_each_protocol_has_it() {
         let instructions = in_new_namespace(|_| {
-            nftables::replace(&mut TableOwner::open().unwrap(), &table()).expect("this test takes root");
+            nftables::replace(&mut TableOwner::open().unwrap(), &[table()]).expect("this test takes root");
             let list = ["--debug=netlink", "list", "table", "ip", "trice-dns"];
             Command::new("nft").args(list).output().expect("this test asks `nft` (Debian: nftables)")
         });

@@ -49,6 +49,12 @@ pub(crate) fn set(name: &str, value: &str) -> Result<(), SysctlError> {
     })
 }
 
+/// Returns whether the setting has this value.
+pub(crate) fn is(name: &str, value: &str) -> bool {
+    let found = path(name).ok().and_then(|path| fs::read_to_string(path).ok());
+    found.is_some_and(|found| found.split_whitespace().eq(value.split_whitespace()))
+}
+
 /// Returns whether this kernel has the setting.
 pub(crate) fn exists(name: &str) -> bool {
     path(name).is_ok_and(|path| fs::exists(path).unwrap_or(false))

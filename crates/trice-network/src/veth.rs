@@ -18,45 +18,57 @@ use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkInfo,
     LinkMessage,
 };
+use trice_model::name::LinkName;
 use trice_model::network::EndpointSpec;
 
 use crate::link::{named, switched};
 use crate::netlink::{Batch, flag};
 
+/// The host's end of a pair.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outer<'a> {
+    /// Its name.
+    pub(crate) link: &'a LinkName,
+    /// The bridge that it is a port of.
+    pub(crate) bridge: u32,
+    /// Other ports of the bridge that are isolated too are out of reach.
+    pub(crate) isolated: bool,
+}
+
 /// Adds the messages that make the pair of the endpoint.
 ///
 /// The port's settings come in a message of their own: at the creation the kernel does not look at them.
-pub(crate) fn create(batch: &mut Batch, spec: &EndpointSpec, bridge: u32, namespace: BorrowedFd<'_>) {
+pub(crate) fn create(batch: &mut Batch, spec: &EndpointSpec, outer: Outer<'_>, namespace: BorrowedFd<'_>) {
     let peer = InfoData::Veth(InfoVeth::Peer(inner_end(spec, namespace)));
-    let mut outer = switched(named(&spec.host_link), true);
-    outer.attributes.extend([
+    let mut message = switched(named(outer.link), true);
+    message.attributes.extend([
         LinkAttribute::Mtu(spec.mtu),
-        LinkAttribute::Controller(bridge),
+        LinkAttribute::Controller(outer.bridge),
         LinkAttribute::NumTxQueues(1),
         LinkAttribute::NumRxQueues(1),
         LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(peer)]),
     ]);
-    batch.push_route(flag::CREATE_NEW, RouteNetlinkMessage::NewLink(outer));
-    batch.push_route(flag::CHANGE, RouteNetlinkMessage::NewLink(port(spec)));
+    batch.push_route(flag::CREATE_NEW, RouteNetlinkMessage::NewLink(message));
+    batch.push_route(flag::CHANGE, RouteNetlinkMessage::NewLink(port(outer)));
 }
 
 fn inner_end(spec: &EndpointSpec, namespace: BorrowedFd<'_>) -> LinkMessage {
     let mut inner = named(&spec.interface);
     inner.attributes.extend([
-        LinkAttribute::Address(spec.mac.0.to_vec()),
         LinkAttribute::Mtu(spec.mtu),
         LinkAttribute::NumTxQueues(1),
         LinkAttribute::NumRxQueues(1),
         LinkAttribute::NetNsFd(namespace.as_raw_fd()),
     ]);
+    inner.attributes.extend(spec.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     inner
 }
 
 /// The bridge may send a packet back where it came from: with `bridge-nf-call-iptables` a container's packet to its
 /// own published port is not routed but bridged, to the port it came through.
-fn port(spec: &EndpointSpec) -> LinkMessage {
-    let settings = vec![InfoBridgePort::HairpinMode(true), InfoBridgePort::Isolated(spec.isolated)];
-    let mut message = named(&spec.host_link);
+fn port(outer: Outer<'_>) -> LinkMessage {
+    let settings = vec![InfoBridgePort::HairpinMode(true), InfoBridgePort::Isolated(outer.isolated)];
+    let mut message = named(outer.link);
     message.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::PortKind(InfoPortKind::Bridge),
         LinkInfo::PortData(InfoPortData::BridgePort(settings)),

@@ -1,7 +1,7 @@
 //! Instances: namespaces on networks.
 
 use std::io::ErrorKind;
-use std::net::{Ipv6Addr, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -71,8 +71,8 @@ fn a_network_that_is_not_there_is_an_error_that_names_it_and_nothing_is_left() {
     let spec = world.instance_spec("a", &["front", "back"], 2);
     world.host.ip("link delete trtestback");
     let error = world.host.run(|| connect(&spec)).unwrap_err();
-    assert_eq!(error.to_string(), "network `back` has no bridge `trtestback`");
-    let name = spec.endpoints[0].host_link.as_str();
+    assert_eq!(error.to_string(), "network `back` has no link `trtestback`");
+    let name = spec.endpoints[0].host_link().unwrap().as_str();
     wait_until("the links are gone", || !world.host.ip("-o link show").contains(name));
 }
 
@@ -93,15 +93,9 @@ fn an_adopted_namespace_is_told_from_one_that_was_damaged() {
         |_, instance| drop(instance.place.ip("link set eth0 down")),
         |_, instance| drop(instance.place.ip("address flush dev eth0")),
         |_, instance| drop(instance.place.ip("link set eth0 address 02:00:00:00:00:01")),
-        |world, instance| {
-            drop(world.host.ip(&format!("link set {} down", instance.spec.endpoints[0].host_link)))
-        },
-        |world, instance| {
-            drop(world.host.ip(&format!("link set {} nomaster", instance.spec.endpoints[0].host_link)))
-        },
-        |world, instance| {
-            drop(world.host.ip(&format!("link delete {}", instance.spec.endpoints[0].host_link)))
-        },
+        |world, instance| drop(world.host.ip(&format!("link set {} down", instance.host_link()))),
+        |world, instance| drop(world.host.ip(&format!("link set {} nomaster", instance.host_link()))),
+        |world, instance| drop(world.host.ip(&format!("link delete {}", instance.host_link()))),
     ];
     for (number, damage) in damages.iter().enumerate() {
         let instance = world.instance("a", &["front"], 2);
@@ -124,7 +118,9 @@ fn cutting_off_silences_an_instance_at_once_and_dropping_its_namespace_leaves_no
     world.host.run(|| cut_off(&end)).unwrap();
     assert_eq!(b.place.outcome(Tcp, "10.77.1.2:80"), SILENCE);
     drop((a, server));
-    wait_until("its link is gone", || !world.host.ip("-o link show").contains(end.host_link.as_str()));
+    wait_until("its link is gone", || {
+        !world.host.ip("-o link show").contains(end.host_link().unwrap().as_str())
+    });
     world.host.run(|| cut_off(&end)).unwrap();
 }
 
@@ -148,19 +144,15 @@ fn the_first_connection_of_a_new_instance_is_never_delayed() {
 
 #[test]
 fn an_ipv6_address_is_usable_at_once() {
-    let mut world = World::new(&["front"]);
-    world.give_ipv6("front", "fd00:77::/64");
+    let world = World::new(&["front ipv6"]);
     for number in 2..22 {
-        let mut spec = world.instance_spec("a", &["front"], number);
-        let own = Ipv6Addr::from(u128::from("fd00:77::".parse::<Ipv6Addr>().unwrap()) + u128::from(number));
-        spec.endpoints[0].address6 = Some(format!("{own}/64").parse().unwrap());
-        spec.endpoints[0].gateway6 = Some("fd00:77::1".parse().unwrap());
-        let instance = world.connect(spec);
+        let instance = world.instance("a", &["front"], number);
+        let own = instance.address6();
         let _server = Server::start(&instance.place, Udp, "[::]:80", "a");
         let before = Instant::now();
         let socket = world.host.run(|| UdpSocket::bind("[::]:0")).unwrap();
         let answer = ask_udp_from(&socket, &format!("[{own}]:80"), SOON).unwrap();
-        assert_eq!(answer, "a fd00:77::1");
+        assert_eq!(answer, "a fd00:77:1::1");
         assert!(before.elapsed() < Duration::from_millis(900), "{:?}", before.elapsed());
         assert!(is_as_asked(&world, &instance));
     }

@@ -4,10 +4,14 @@
 //! came out.
 #![allow(missing_docs, reason = "tests say what they are for in their names")]
 
+mod dual_stack;
+mod guarding;
 mod instances;
+mod media;
 mod networks;
 mod place;
 mod publishing;
+mod reshaping;
 mod separation;
 mod server;
 mod tables;

@@ -24,10 +24,9 @@ fn a_network_is_a_bridge_that_is_up_with_its_gateways_address_and_a_hardware_add
 
 #[test]
 fn a_network_with_ipv6_has_its_first_address_and_takes_no_container_for_a_router() {
-    let mut world = World::new(&["front"]);
-    world.give_ipv6("front", "fd00:77::/64");
+    let world = World::new(&["front ipv6"]);
     let shown = world.host.ip("-o -6 address show dev trtestfront");
-    assert!(shown.contains("inet6 fd00:77::1/64"), "{shown}");
+    assert!(shown.contains("inet6 fd00:77:1::1/64"), "{shown}");
     assert_eq!(world.host.read("/proc/sys/net/ipv6/conf/trtestfront/accept_ra"), "0");
 }
 
@@ -101,10 +100,10 @@ fn the_host_is_seen_with_its_addresses_and_routes_of_all_tables_and_without_our_
     let _tcp = world.host.run(|| std::net::TcpListener::bind("127.0.0.1:8080")).unwrap();
     let _udp = world.host.run(|| std::net::UdpSocket::bind("0.0.0.0:5353")).unwrap();
     let host = world.host.run(|| observe_host("trtest")).unwrap();
-    let lines = |list: &[(String, ipnet::Ipv4Net)]| -> Vec<String> {
+    let lines = |list: &[(String, ipnet::IpNet)]| -> Vec<String> {
         list.iter().map(|(link, net)| format!("{link} {net}")).collect()
     };
-    assert_eq!(lines(&host.addresses), ["lo 127.0.0.1/8", "lan0 192.0.2.1/24"]);
+    assert_eq!(lines(&host.addresses), ["lo 127.0.0.1/8", "lan0 192.0.2.1/24", "lo ::1/128"]);
     let mut routes = lines(&host.routes);
     routes.sort();
     assert_eq!(routes, [" 198.18.0.0/15", "lan0 192.0.2.0/24", "lan0 203.0.113.0/24"]);

@@ -89,7 +89,8 @@ impl Place {
 
     /// Returns what a UDP server at `address` says.
     pub(crate) fn ask_udp(&self, address: &str, patience: Duration) -> io::Result<String> {
-        let socket = self.run(|| UdpSocket::bind("0.0.0.0:0"))?;
+        let any = if address.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+        let socket = self.run(|| UdpSocket::bind(any))?;
         ask_udp_from(&socket, address, patience)
     }
 
@@ -159,6 +160,18 @@ pub(crate) fn ask_udp_from(socket: &UdpSocket, address: &str, patience: Duration
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => return Ok(String::from_utf8_lossy(&buffer[..other?]).into_owned()),
         }
+    }
+}
+
+/// Gives both ends of a connection made by [`attach`] an IPv6 address too.
+pub(crate) fn attach_ipv6(host: &Place, neighbour: &Place, link: &str, subnet: &str) {
+    host.ip(&format!("address add {subnet}::1/64 dev {link} nodad"));
+    neighbour.ip(&format!("address add {subnet}::2/64 dev lan1 nodad"));
+    // Its own address is the kernel's a moment later.
+    for (place, own) in [(host, "1"), (neighbour, "2")] {
+        wait_until("the address is usable", || {
+            place.ip(&format!("route get {subnet}::{own}")).contains("local")
+        });
     }
 }
 

@@ -35,7 +35,7 @@ impl Server {
         let (accepting, name) = (listener.try_clone().unwrap(), name.to_owned());
         let serve = move || {
             while let Ok((mut stream, peer)) = accepting.accept() {
-                stream.write_all(format!("{name} {}", peer.ip()).as_bytes()).ok();
+                stream.write_all(format!("{name} {}", peer.ip().to_canonical()).as_bytes()).ok();
             }
         };
         Self { stop: Arc::default(), listener: Some(listener), thread: Some(thread::spawn(serve)) }
@@ -51,7 +51,7 @@ impl Server {
             let mut buffer = [0; 200];
             while !stopped.load(Ordering::Relaxed) {
                 if let Ok((_, peer)) = socket.recv_from(&mut buffer) {
-                    socket.send_to(format!("{name} {}", peer.ip()).as_bytes(), peer).ok();
+                    socket.send_to(format!("{name} {}", peer.ip().to_canonical()).as_bytes(), peer).ok();
                 }
             }
         };

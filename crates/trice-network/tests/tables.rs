@@ -16,7 +16,7 @@ const TABLE: &str = "trice-test-shop";
 fn spec(ports: &[&str]) -> FirewallSpec {
     let backends: Vec<SocketAddr> = vec!["10.77.1.2:80".parse().unwrap()];
     let published = ports.iter().map(|port| published(port, &backends)).collect();
-    FirewallSpec { table: TABLE.to_owned(), bridges: Vec::new(), published }
+    FirewallSpec { table: TABLE.to_owned(), bridges: Vec::new(), guarded: Vec::new(), published }
 }
 
 /// An engine on `place`, which owns its table until it is dropped.
@@ -127,12 +127,13 @@ fn a_table_that_the_kernel_refuses_leaves_the_old_one_as_it_was_and_says_what_wa
 }
 
 #[test]
-fn a_port_of_an_ipv6_address_is_an_error_that_names_it() {
+fn a_port_that_leads_to_another_version_of_ip_is_an_error_that_names_both_sides() {
     let place = Place::new();
-    let spec = FirewallSpec { published: vec![published("[::1]:8080", &[])], ..spec(&[]) };
+    let backends = ["10.77.1.2:80".parse().unwrap()];
+    let spec = FirewallSpec { published: vec![published("[::]:8080", &backends)], ..spec(&[]) };
     let mut engine = engine(&place);
     let error = place.run(|| apply_firewall(&mut engine, &spec)).unwrap_err();
-    assert_eq!(error.to_string(), "publish port 8080/tcp: IPv6 addresses cannot be published yet");
+    assert_eq!(error.to_string(), "publish [::]:8080/tcp: the packet filter cannot lead it to 10.77.1.2:80");
     assert!(!exists(&place));
 }
 
@@ -151,9 +152,10 @@ fn networks_that_touch_or_overlap_are_no_error() {
     let place = Place::new();
     let bridge = |(number, subnet): (usize, &str)| FirewallBridge {
         link: format!("trtest{number}").parse().unwrap(),
-        subnet: subnet.parse().unwrap(),
+        subnets: vec![subnet.parse().unwrap()],
         internal: true,
         icc: true,
+        masquerade: false,
     };
     let subnets = ["10.77.0.0/24", "10.77.1.0/24", "10.77.0.0/22", "10.77.4.0/24", "10.77.4.0/24"];
     let spec = FirewallSpec { bridges: subnets.into_iter().enumerate().map(bridge).collect(), ..spec(&[]) };

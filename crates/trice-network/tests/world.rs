@@ -9,11 +9,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use trice_model::name::LinkName;
 use trice_model::network::{
-    EndpointSpec, FirewallBridge, FirewallPort, FirewallSpec, InstanceSpec, MacAddress, NetworkSpec,
+    EndpointSpec, FirewallBridge, FirewallPort, FirewallSpec, GuardedPort, InstanceSpec, Ipv4PoolSpec,
+    Ipv6PoolSpec, MacAddress, Medium, NetworkSpec, Plug, Way,
 };
 use trice_model::port::{ContainerPort, Protocol, PublishedPort};
 use trice_network::bridge::create_network;
@@ -22,11 +24,13 @@ use trice_network::instance::{Connected, connect};
 use trice_network::nftables::TableOwner;
 use trice_network::resolver::DnsSockets;
 
-use crate::place::{Place, attach};
+use crate::place::{Place, attach, attach_ipv6};
 use crate::server::Server;
 
 pub(crate) const HOST: &str = "192.0.2.1";
 pub(crate) const REMOTE: &str = "192.0.2.2";
+pub(crate) const HOST6: &str = "2001:db8::1";
+pub(crate) const REMOTE6: &str = "2001:db8::2";
 
 /// How many host links there have been: each has a name of its own, since an old one may live on for a moment.
 static LINKS: AtomicU32 = AtomicU32::new(0);
@@ -39,7 +43,16 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) fn address(&self) -> Ipv4Addr {
-        self.spec.endpoints[0].address.addr()
+        self.spec.endpoints[0].address.unwrap().addr()
+    }
+
+    pub(crate) fn address6(&self) -> Ipv6Addr {
+        self.spec.endpoints[0].address6.unwrap().addr()
+    }
+
+    /// Returns the host's end of its first interface.
+    pub(crate) fn host_link(&self) -> &str {
+        self.spec.endpoints[0].host_link().unwrap().as_str()
     }
 }
 
@@ -64,11 +77,15 @@ impl World {
     pub(crate) fn without_firewall(networks: &[&str]) -> Self {
         let (host, remote) = (Place::new(), Place::new());
         attach(&host, &remote, "lan0", "192.0.2");
+        if networks.iter().any(|words| words.contains("ipv6")) {
+            attach_ipv6(&host, &remote, "lan0", "2001:db8");
+        }
         let networks = networks.iter().zip(1..).map(|(words, number)| network(words, number));
         let networks: BTreeMap<_, _> = networks.map(|net| (net.name.to_string(), net)).collect();
         let firewall = FirewallSpec {
             table: "trice-test-shop".to_owned(),
             bridges: networks.values().map(firewall_bridge).collect(),
+            guarded: Vec::new(),
             published: Vec::new(),
         };
         for spec in networks.values() {
@@ -93,17 +110,19 @@ impl World {
     /// Runs `check` with packets on bridges going through the packet filter and without, where the kernel has both.
     pub(crate) fn with_and_without_br_netfilter(&self, check: impl Fn(&str)) {
         const SWITCH: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+        const SWITCH6: &str = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
         if !self.host.run(|| fs::exists(SWITCH).unwrap()) {
             check("without br_netfilter, which this kernel has not loaded");
             return;
         }
         for value in ["0", "1"] {
             self.host.write(SWITCH, value);
+            self.host.write(SWITCH6, value);
             check(&format!("with bridge-nf-call-iptables={value}"));
         }
     }
 
-    /// Publishes a port: `8080`, `127.0.0.1:8080` or `8080/udp`; then puts the packet filter in force.
+    /// Publishes a port: `8080`, `127.0.0.1:8080`, `[::]:8080` or `8080/udp`; then puts the packet filter in force.
     pub(crate) fn publish(&mut self, port: &str, backends: &[SocketAddr]) {
         let port = published(port, backends);
         let same = |other: &FirewallPort| {
@@ -114,12 +133,13 @@ impl World {
         self.apply();
     }
 
-    /// Gives a network IPv6 addresses too.
-    pub(crate) fn give_ipv6(&mut self, name: &str, subnet: &str) {
-        let network = self.networks.get_mut(name).unwrap();
-        network.subnet6 = Some(subnet.parse().unwrap());
-        self.host.ip(&format!("link delete {}", network.bridge));
-        self.host.run(|| create_network(network)).unwrap();
+    /// Keeps an instance to its own addresses.
+    pub(crate) fn guard(&mut self, instance: &Instance) {
+        self.firewall.guarded.extend(instance.spec.endpoints.iter().map(|end| GuardedPort {
+            link: end.host_link().unwrap().clone(),
+            mac: end.mac.unwrap(),
+            addresses: end.addresses().collect(),
+        }));
         self.apply();
     }
 
@@ -127,24 +147,41 @@ impl World {
         &self.networks[name]
     }
 
-    /// Returns what to ask for: an instance on these networks, with the address that ends in `number`.
+    /// Returns what to ask for: an instance on these networks, with the addresses that end in `number`.
     pub(crate) fn instance_spec(&self, name: &str, networks: &[&str], number: u8) -> InstanceSpec {
         let endpoint = |(position, network): (usize, &&str)| {
             let network = self.network(network);
-            let [a, b, c, _] = network.gateway.octets();
-            let address = Ipv4Addr::new(a, b, c, number);
+            let leads_out = position == 0 && !network.internal;
+            let (ipv4, ipv6) = (network.ipv4.as_ref(), network.ipv6.as_ref());
+            let address = ipv4.map(|pool| {
+                let [a, b, c, _] = pool.gateway.octets();
+                format!("{}/24", Ipv4Addr::new(a, b, c, number)).parse().unwrap()
+            });
+            let address6 = ipv6.map(|pool| {
+                let first = u128::from(pool.subnet.network());
+                format!("{}/64", Ipv6Addr::from(first + u128::from(number))).parse().unwrap()
+            });
+            let mac = address.map(|net: ipnet::Ipv4Net| MacAddress::of_ipv4(net.addr()));
+            let mac6 = address6.map(|net: ipnet::Ipv6Net| MacAddress::of_ipv6(net.addr()));
             EndpointSpec {
                 network: network.name.clone(),
-                bridge: network.bridge.clone(),
-                host_link: format!("trtest{}", LINKS.fetch_add(1, Ordering::Relaxed)).parse().unwrap(),
+                plug: Plug::Bridge {
+                    bridge: network.medium.bridge().unwrap().clone(),
+                    host_link: host_link(),
+                    isolated: !network.icc,
+                    guarded: false,
+                },
                 interface: format!("eth{position}").parse().unwrap(),
-                mac: MacAddress::of_ipv4(address),
-                address: format!("{address}/24").parse().unwrap(),
-                address6: None,
-                gateway: (position == 0 && !network.internal).then_some(network.gateway),
-                gateway6: None,
+                mac: mac.or(mac6),
+                address,
+                address6,
+                more_addresses: Vec::new(),
+                gateway: ipv4.filter(|_| leads_out).map(|pool| pool.gateway),
+                gateway6: ipv6.filter(|_| leads_out).map(|pool| pool.gateway),
+                gw_priority: 0,
                 mtu: network.mtu,
-                isolated: !network.icc,
+                sysctls: BTreeMap::new(),
+                by_hand: None,
             }
         };
         InstanceSpec {
@@ -176,9 +213,15 @@ impl World {
         port: u16,
     ) -> (Instance, Server) {
         let instance = self.instance(name, &[network], number);
-        let server = Server::start(&instance.place, protocol, &format!("0.0.0.0:{port}"), name);
+        let any = if instance.spec.endpoints[0].address6.is_some() { "[::]" } else { "0.0.0.0" };
+        let server = Server::start(&instance.place, protocol, &format!("{any}:{port}"), name);
         (instance, server)
     }
+}
+
+/// Returns a name for a host's end of a pair that nothing had before.
+pub(crate) fn host_link() -> LinkName {
+    format!("trtest{}", LINKS.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
 }
 
 /// Returns the port that is to be kept for a published one.
@@ -189,38 +232,53 @@ pub(crate) fn published_port(port: &str) -> PublishedPort {
 
 pub(crate) fn published(port: &str, backends: &[SocketAddr]) -> FirewallPort {
     let (at, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-    let (ip, number) = at.rsplit_once(':').map_or((None, at), |(ip, number)| (Some(ip), number));
+    let (ip, number) = at.rsplit_once(':').unwrap_or(("0.0.0.0", at));
     FirewallPort {
-        host_ip: ip.map(|ip| ip.trim_matches(['[', ']']).parse::<IpAddr>().unwrap()),
+        host_ip: ip.trim_matches(['[', ']']).parse::<IpAddr>().unwrap(),
         host_port: number.parse().unwrap(),
         protocol: protocol.parse().unwrap(),
         backends: backends.to_vec(),
+        way: Way::Direct,
     }
 }
 
 fn firewall_bridge(network: &NetworkSpec) -> FirewallBridge {
     FirewallBridge {
-        link: network.bridge.clone(),
-        subnet: network.subnet,
+        link: network.medium.bridge().unwrap().clone(),
+        subnets: network.subnets().collect(),
         internal: network.internal,
         icc: network.icc,
+        masquerade: true,
     }
 }
 
+/// Reads `front`, `front ipv6`, `front only-ipv6`, `back internal` or `quiet no-icc`.
 fn network(words: &str, number: u8) -> NetworkSpec {
     let name = words.split(' ').next().unwrap();
+    let has = |word: &str| words.split(' ').any(|found| found == word);
     let subnet = format!("10.77.{number}.0/24").parse().unwrap();
-    NetworkSpec {
-        name: name.parse().unwrap(),
-        owner: None,
-        bridge: format!("trtest{name}").parse().unwrap(),
+    let ipv4 = Ipv4PoolSpec {
         subnet,
         gateway: Ipv4Addr::new(10, 77, number, 1),
         ip_range: subnet,
-        subnet6: None,
-        internal: words.contains(" internal"),
+        aux_addresses: BTreeMap::new(),
+    };
+    let subnet = format!("fd00:77:{number}::/64").parse().unwrap();
+    let gateway = format!("fd00:77:{number}::1").parse().unwrap();
+    let ipv6 = Ipv6PoolSpec { subnet, gateway, ip_range: subnet, aux_addresses: BTreeMap::new() };
+    NetworkSpec {
+        name: name.parse().unwrap(),
+        owner: None,
+        medium: Medium::Bridge(format!("trtest{name}").parse().unwrap()),
+        ipv4: (!has("only-ipv6")).then_some(ipv4),
+        ipv6: (has("ipv6") || has("only-ipv6")).then_some(ipv6),
+        internal: has("internal"),
+        attachable: false,
         mtu: 1500,
-        icc: !words.contains(" no-icc"),
+        icc: !has("no-icc"),
+        masquerade: true,
+        host_binding: None,
+        interface_prefix: None,
         labels: BTreeMap::new(),
     }
 }

@@ -10,7 +10,7 @@ use trice_model::container::{ContainerSpec, ObservedContainer};
 use trice_model::id::ContainerId;
 use trice_model::image::ImageRef;
 use trice_model::name::{ContainerName, NetworkName, VolumeName};
-use trice_model::network::{InstanceName, InstanceSpec, NetworkSpec};
+use trice_model::network::{EndpointSpec, InstanceName, InstanceSpec, NetworkSpec};
 use trice_model::port::PublishedPort;
 use trice_model::service::PullPolicy;
 use trice_model::signal::Signal;
@@ -122,13 +122,17 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FetchImage { image, .. } => write!(f, "fetch image {image}"),
-            Self::CreateNetwork(spec) => write!(f, "create network {} {}", spec.name, spec.subnet),
+            Self::CreateNetwork(spec) => {
+                write!(f, "create network {}", spec.name)?;
+                spec.subnets().try_for_each(|subnet| write!(f, " {subnet}"))
+            }
             Self::RemoveNetwork(name) => write!(f, "remove network {name}"),
             Self::CreateVolume(spec) => write!(f, "create volume {}", short(&spec.name)),
             Self::RemoveVolume(name) => write!(f, "remove volume {}", short(name)),
             Self::ConnectInstance(spec) => {
                 write!(f, "connect instance {}", spec.name)?;
-                spec.endpoints.iter().try_for_each(|endpoint| write!(f, " {}", endpoint.address.addr()))
+                let mut addresses = spec.endpoints.iter().flat_map(EndpointSpec::addresses);
+                addresses.try_for_each(|address| write!(f, " {address}"))
             }
             Self::DisconnectInstance(name) => write!(f, "disconnect instance {name}"),
             Self::PublishPorts { instance, ports } => {

@@ -74,8 +74,19 @@ impl<'a> Convergence<'a> {
         let moved = self.networks.moved(self.wish.found);
         let moves: Vec<Option<Moved>> =
             self.taken.iter().map(|taken| self.instance_move(taken, &moved)).collect();
-        let mut fates: Vec<Fate> =
-            self.taken.iter().zip(&moves).map(|(taken, moved)| self.fate(taken, moved.as_ref())).collect();
+        let hosts = self.moved_hosts(&moves, &moved);
+        let mut fates: Vec<Fate> = self
+            .taken
+            .iter()
+            .zip(&moves)
+            .map(|(taken, moved)| {
+                let host = found::instance_of(&taken.container).and_then(|name| hosts.get(name));
+                self.fate(
+                    taken,
+                    moved.as_ref().map(|moved| moved.cause.as_str()).or(host.map(String::as_str)),
+                )
+            })
+            .collect();
         let restarts = self.restarts(&moved, &mut fates);
 
         let mut changes = Changes { timeout: self.wish.options.timeout, ..Changes::default() };
@@ -116,8 +127,22 @@ impl<'a> Convergence<'a> {
         }
     }
 
-    fn fate(&self, taken: &Taken<'_>, moved: Option<&Moved>) -> Fate {
-        let cause = moved.map(|moved| moved.cause.as_str());
+    /// Returns the instances that are made again, of which others may be guests, each with the cause.
+    fn moved_hosts(
+        &self,
+        moves: &[Option<Moved>],
+        moved: &BTreeMap<NetworkName, &NetworkSpec>,
+    ) -> BTreeMap<InstanceName, String> {
+        let own = self.taken.iter().zip(moves).filter_map(|(taken, moved)| {
+            Some((taken.instance.as_ref()?.name.clone(), moved.as_ref()?.cause.clone()))
+        });
+        let bystanders = self.bystanders.moving.iter().filter_map(|bystander| {
+            Some((bystander.spec.name.clone(), network_cause(&bystander.spec, moved)?))
+        });
+        bystanders.chain(own).collect()
+    }
+
+    fn fate(&self, taken: &Taken<'_>, cause: Option<&str>) -> Fate {
         let forced = is_forced(self.wish, &taken.place);
         recreate::fate(taken.place.old, &taken.container, cause, forced, self.wish.asked_at)
     }

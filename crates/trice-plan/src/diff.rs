@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use trice_model::container::{ContainerSpec, NetworkNamespace};
 use trice_model::mount::{MountSpec, MountSpecSource};
 use trice_model::port::ContainerPort;
+use trice_model::service::PublishMode;
 
 use crate::digest;
 use crate::label;
@@ -77,11 +78,13 @@ fn attributes(spec: &ContainerSpec) -> Vec<(&'static str, Value)> {
         ("shm_size", value(spec.shm_size)),
         ("read_only", value(spec.read_only)),
         ("init", value(spec.init)),
-        ("network_mode", value(is_in_the_hosts_network(spec))),
+        ("network_mode", whose_network(spec)),
         ("networks", value(&spec.aliases)),
         ("links", value((&spec.links, spec.links_env))),
+        ("external_links", value(&spec.external_links)),
         ("expose", value(exposed(spec))),
         ("ports", value(spec.published.iter().collect::<BTreeSet<_>>())),
+        ("x-trice.publish", value(publish(spec))),
         ("extra_hosts", value(&spec.hosts)),
         ("dns", value(&spec.resolver)),
         ("sysctls", value(&spec.sysctls)),
@@ -129,10 +132,20 @@ fn volumes(mounts: &[MountSpec]) -> BTreeMap<String, Value> {
     mounts.iter().map(entry).collect()
 }
 
-fn is_in_the_hosts_network(spec: &ContainerSpec) -> bool {
-    match spec.network {
-        NetworkNamespace::Host => true,
-        NetworkNamespace::Instance(_) => false,
+/// Returns nothing of a container with a network of its own, the host's as true, and another container's by its name.
+fn whose_network(spec: &ContainerSpec) -> Value {
+    match &spec.network {
+        NetworkNamespace::Host => value(true),
+        NetworkNamespace::Instance(name) if spec.is_guest() => value(name),
+        NetworkNamespace::Instance(_) => value(false),
+    }
+}
+
+/// Returns how ports get to the container, unless in the usual way.
+fn publish(spec: &ContainerSpec) -> Option<PublishMode> {
+    match spec.publish {
+        PublishMode::Direct => None,
+        PublishMode::RespectFirewall => Some(spec.publish),
     }
 }
 
@@ -178,8 +191,11 @@ mod tests {
     #[test]
     fn each_attribute_is_told_by_its_name_in_compose() {
         type Change = fn(&mut ContainerSpec);
-        let cases: [(&str, Change); 13] = [
-            ("container_name changed from shop-web-1", |spec| spec.name = testing::name("front")),
+        let cases: [(&str, Change); 15] = [
+            ("container_name changed from shop-web-1", |spec| {
+                spec.name = testing::name("front");
+                spec.network = NetworkNamespace::Instance(spec.name.clone());
+            }),
             ("image changed from app:1", |spec| spec.image = testing::name("app:2")),
             ("image app:1 has another content", |spec| spec.image_id = "sha256:other".into()),
             ("command changed", |spec| spec.process.args.push("-v".into())),
@@ -193,6 +209,10 @@ mod tests {
                 spec.process.env.insert(HOSTNAME.into(), "box".into());
             }),
             ("network_mode changed", |spec| spec.network = NetworkNamespace::Host),
+            ("network_mode changed", |spec| {
+                spec.network = NetworkNamespace::Instance(testing::name("shop-db-1"));
+            }),
+            ("x-trice.publish changed", |spec| spec.publish = PublishMode::RespectFirewall),
             ("networks changed", |spec| spec.aliases.clear()),
             ("links changed", |spec| spec.links_env = LinksEnv::Off),
             ("security_opt changed", |spec| spec.masked_paths.clear()),

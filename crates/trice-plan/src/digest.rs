@@ -14,6 +14,12 @@ pub(crate) fn number(words: &[&str]) -> u32 {
     digest.iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
+/// Returns 56 bits that follow from `words`.
+pub(crate) fn long_number(words: &[&str]) -> u64 {
+    let digest = Sha256::digest(words.join("\0").as_bytes());
+    digest.iter().take(7).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

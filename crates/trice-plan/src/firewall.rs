@@ -6,9 +6,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use trice_model::container::ContainerSpec;
 use trice_model::name::ProjectName;
-use trice_model::network::{EndpointSpec, FirewallBridge, FirewallPort, FirewallSpec, InstanceSpec};
-use trice_model::port::Protocol;
+use trice_model::network::{
+    FirewallBridge, FirewallPort, FirewallSpec, GuardedPort, InstanceSpec, Plug, Way,
+};
+use trice_model::port::{Protocol, PublishedPort};
+use trice_model::service::PublishMode;
 
 use crate::found::{self, Found};
 use crate::realm::Realm;
@@ -18,6 +22,7 @@ pub fn firewall(found: &Found, realm: &Realm, project: &ProjectName) -> Firewall
     FirewallSpec {
         table: realm.table(project),
         bridges: bridges(found, project),
+        guarded: guarded(found, project),
         published: published(found, project),
     }
 }
@@ -25,37 +30,84 @@ pub fn firewall(found: &Found, realm: &Realm, project: &ProjectName) -> Firewall
 fn bridges(found: &Found, project: &ProjectName) -> Vec<FirewallBridge> {
     let own = found.networks.values().map(|network| &network.spec);
     own.filter(|spec| spec.owner.as_ref().is_some_and(|(owner, _)| owner == project))
-        .map(|spec| FirewallBridge {
-            link: spec.bridge.clone(),
-            subnet: spec.subnet,
-            internal: spec.internal,
-            icc: spec.icc,
+        .filter_map(|spec| {
+            Some(FirewallBridge {
+                link: spec.medium.bridge()?.clone(),
+                subnets: spec.subnets().collect(),
+                internal: spec.internal,
+                icc: spec.icc,
+                masquerade: spec.masquerade,
+            })
+        })
+        .collect()
+}
+
+/// Returns the ports of bridges whose packets must bear the addresses of the project's instances.
+fn guarded(found: &Found, project: &ProjectName) -> Vec<GuardedPort> {
+    let endpoints = found.instances_of(project).flat_map(|instance| &instance.spec.endpoints);
+    endpoints
+        .filter_map(|endpoint| match &endpoint.plug {
+            Plug::Bridge { host_link, guarded: true, .. } => Some(GuardedPort {
+                link: host_link.clone(),
+                mac: endpoint.mac?,
+                addresses: endpoint.nets().map(|net| net.addr()).collect(),
+            }),
+            Plug::Bridge { guarded: false, .. } | Plug::Macvlan { .. } | Plug::Ipvlan { .. } => None,
         })
         .collect()
 }
 
 fn published(found: &Found, project: &ProjectName) -> Vec<FirewallPort> {
-    let mut ports: BTreeMap<(Option<IpAddr>, u16, Protocol), Vec<SocketAddr>> = BTreeMap::new();
+    let mut ports: BTreeMap<(IpAddr, u16, Protocol), Lead> = BTreeMap::new();
     for container in found.containers_of(project).filter(|container| !found::is_at_rest(container)) {
         let Some(instance) = found.instance_of(container) else { continue };
         for port in &container.spec.published {
             let key = (port.host_ip, port.host_port, port.target.protocol);
-            let backends = ports.entry(key).or_default();
-            if let Some(endpoint) = way_in(&instance.spec).filter(|_| found::is_running(container)) {
-                backends.push(SocketAddr::new(endpoint.address.addr().into(), port.target.number));
+            let lead = ports.entry(key).or_default();
+            if let Some((backend, way)) = lead_to(&instance.spec, &container.spec, port)
+                && found::is_running(container)
+            {
+                lead.backends.push(backend);
+                lead.way = lead.way.max(way);
             }
         }
     }
     ports
         .into_iter()
-        .map(|((host_ip, host_port, protocol), mut backends)| {
+        .map(|((host_ip, host_port, protocol), Lead { mut backends, way })| {
             backends.sort_unstable();
-            FirewallPort { host_ip, host_port, protocol, backends }
+            FirewallPort { host_ip, host_port, protocol, backends, way }
         })
         .collect()
 }
 
-/// Returns the interface that answers find their way out by.
-fn way_in(instance: &InstanceSpec) -> Option<&EndpointSpec> {
-    instance.endpoints.iter().find(|endpoint| endpoint.gateway.is_some())
+/// Where a port of the host leads.
+#[derive(Default)]
+struct Lead {
+    backends: Vec<SocketAddr>,
+    way: Way,
+}
+
+/// Returns where the container listens for what comes to `port`, and how that gets there: by the interface that
+/// answers find their way out by, of the same version of IP if there is one.
+fn lead_to(
+    instance: &InstanceSpec,
+    container: &ContainerSpec,
+    port: &PublishedPort,
+) -> Option<(SocketAddr, Way)> {
+    let ends = || instance.endpoints.iter().filter(|end| matches!(end.plug, Plug::Bridge { .. }));
+    let ipv4 = ends().find(|end| end.gateway.is_some()).and_then(|end| end.address);
+    let ipv6 = ends().find(|end| end.gateway6.is_some()).and_then(|end| end.address6);
+    let ipv4 = ipv4.map(|net| IpAddr::V4(net.addr()));
+    let ipv6 = ipv6.map(|net| IpAddr::V6(net.addr()));
+    let (same, other) = if port.host_ip.is_ipv4() { (ipv4, ipv6) } else { (ipv6, ipv4) };
+    let proxied = port.target.protocol != Protocol::Sctp;
+    let way = match (same, container.publish) {
+        (_, PublishMode::RespectFirewall) if proxied => Way::Transparent,
+        (Some(_), _) if port.host_ip != IpAddr::V6(std::net::Ipv6Addr::LOCALHOST) => Way::Direct,
+        (Some(_) | None, _) => Way::Proxy,
+    };
+    // Between the versions of IP only the proxy can pass anything on.
+    let ip = same.or(other.filter(|_| proxied))?;
+    Some((SocketAddr::new(ip, port.target.number), way))
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use trice_model::container::{ContainerState, NetworkNamespace, ObservedContainer};
+use trice_model::container::{ContainerSpec, ContainerState, NetworkNamespace, ObservedContainer};
 use trice_model::id::ContainerId;
 use trice_model::image::{ImageRef, ObservedImage};
 use trice_model::name::{NetworkName, ProjectName, VolumeName};
@@ -58,7 +58,12 @@ impl Found {
 
 /// Returns the name of the instance that `container` lives in, if it has one of its own.
 pub(crate) fn instance_name(container: &ObservedContainer) -> Option<&InstanceName> {
-    match &container.spec.network {
+    instance_of(&container.spec)
+}
+
+/// Returns the name of the instance that the container of `spec` lives in: its own, or another container's.
+pub(crate) fn instance_of(spec: &ContainerSpec) -> Option<&InstanceName> {
+    match &spec.network {
         NetworkNamespace::Instance(name) => Some(name),
         NetworkNamespace::Host => None,
     }

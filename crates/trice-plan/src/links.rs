@@ -12,7 +12,7 @@
 //! Sources: moby `daemon/links/links.go` for names and values; Compose 1 for the variables of each replica.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use trice_model::container::{ContainerSpec, ObservedContainer, Role};
 use trice_model::name::{ProjectName, ServiceName};
@@ -95,7 +95,7 @@ impl<'a> Peers<'a> {
 }
 
 /// Returns the address of `theirs` on the first network of `own` that both are on.
-fn common_address(own: Option<&InstanceSpec>, theirs: Option<&InstanceSpec>) -> Option<Ipv4Addr> {
+fn common_address(own: Option<&InstanceSpec>, theirs: Option<&InstanceSpec>) -> Option<IpAddr> {
     let theirs = theirs?;
     own?.endpoints.iter().find_map(|endpoint| instance::address_on(theirs, &endpoint.network))
 }
@@ -104,7 +104,7 @@ fn common_address(own: Option<&InstanceSpec>, theirs: Option<&InstanceSpec>) -> 
 struct Target<'a> {
     linking: &'a ContainerSpec,
     target: &'a ContainerSpec,
-    address: Ipv4Addr,
+    address: IpAddr,
     with_env: bool,
 }
 
@@ -143,7 +143,7 @@ impl Target<'_> {
     }
 
     fn url(&self, port: ContainerPort) -> String {
-        format!("{}://{}:{}", port.protocol, self.address, port.number)
+        format!("{}://{}", port.protocol, SocketAddr::new(self.address, port.number))
     }
 }
 

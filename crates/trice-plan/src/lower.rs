@@ -26,14 +26,15 @@ use trice_model::network::{InstanceSpec, NetworkSpec};
 use trice_model::port::{ContainerPort, PublishedPort};
 use trice_model::project::Project;
 use trice_model::restart::RestartPolicy;
-use trice_model::service::{ExtraHost, NetworkMode, Service};
+use trice_model::service::{ExtraHost, Service};
 use trice_model::signal::Signal;
 use trice_model::units::Bytes;
 use trice_model::volume::VolumeSpec;
 
+use crate::found::Found;
 use crate::label::{self, ContainerFacts};
 use crate::mistake::PlanError;
-use crate::place::Place;
+use crate::place::{Home, Place};
 use crate::realm::Realm;
 use crate::{diff, instance, order};
 
@@ -80,6 +81,12 @@ pub enum LowerError {
         /// The setting.
         name: String,
     },
+    /// What belongs to a network is that of another container.
+    #[error("`{attribute}` belongs to the network, which is that of another container")]
+    Guest {
+        /// The attribute.
+        attribute: String,
+    },
     /// There is no network to reach the host by.
     #[error("`{host}: host-gateway` needs a network, and the service is on none")]
     NoGateway {
@@ -101,6 +108,7 @@ impl LowerError {
             Self::NoCommand { .. } => Some("write `command:`".into()),
             Self::RelativeWorkingDir { path } => Some(format!("write `/{path}`")),
             Self::HostSysctl { .. } => Some("set it on the host with sysctl(8)".into()),
+            Self::Guest { .. } => Some("write it where that network comes from".into()),
             Self::NoGateway { .. } => None,
             Self::ImageAbsent { .. } => Some("import it, or take `pull_policy` out".into()),
         }
@@ -116,8 +124,10 @@ pub(crate) struct Lowering<'a> {
     pub(crate) place: &'a Place<'a>,
     /// Its image.
     pub(crate) image: &'a ObservedImage,
-    /// Its instance, if not the host's namespace.
+    /// The instance it lives in, if not the host's namespace: its own or another container's.
     pub(crate) instance: Option<&'a InstanceSpec>,
+    /// The names of the networks that are there, with their addresses.
+    pub(crate) found: &'a Found,
     /// The networks, by key.
     pub(crate) networks: &'a BTreeMap<Key, NetworkSpec>,
     /// The ports of the host that lead to it.
@@ -168,14 +178,18 @@ pub(crate) fn lower(work: &Lowering<'_>, ids: &mut Ids) -> Result<Lowered, Vec<P
         shm_size: service.shm_size.unwrap_or(SHM_SIZE),
         read_only: service.read_only,
         init: service.init,
-        network: work
-            .instance
-            .map_or(NetworkNamespace::Host, |own| NetworkNamespace::Instance(own.name.clone())),
+        network: match &place.home {
+            Home::Host => NetworkNamespace::Host,
+            Home::Own => NetworkNamespace::Instance(place.name.clone()),
+            Home::Guest(host) => NetworkNamespace::Instance(host.clone()),
+        },
         aliases: aliases(work),
         links: service.links.clone(),
+        external_links: service.external_links.clone(),
         links_env: service.links_env,
         exposed: exposed(service, work.image),
         published: work.published.clone(),
+        publish: service.publish,
         hosts: hosts(work, &mut errors),
         resolver: ResolverSpec {
             servers: service.dns.clone(),
@@ -195,6 +209,7 @@ pub(crate) fn lower(work: &Lowering<'_>, ids: &mut Ids) -> Result<Lowered, Vec<P
         attach: service.attach,
         config_hash: String::new(),
     };
+    check_guest(work, &mut errors);
     // The hash covers what people wrote; the labels of Compose, of which it is one, come on top.
     container.config_hash = diff::config_hash(&container);
     container.labels = label::of_container(&container.labels, &facts(work, &container), work.realm);
@@ -219,7 +234,7 @@ fn under(low: &BTreeMap<String, String>, high: &BTreeMap<String, String>) -> BTr
 
 fn aliases(work: &Lowering<'_>) -> BTreeMap<NetworkName, Vec<String>> {
     let place = work.place;
-    let known = place.service.networks.iter().filter(|_| place.answers && work.instance.is_some());
+    let known = place.service.networks.iter().filter(|_| place.answers && place.home == Home::Own);
     known
         .filter_map(|(key, attachment)| {
             let network = work.networks.get(key)?;
@@ -242,41 +257,63 @@ fn exposed(service: &Service, image: &ObservedImage) -> BTreeSet<ContainerPort> 
 fn hosts(work: &Lowering<'_>, errors: &mut Vec<PlanError>) -> Vec<(IpAddr, String)> {
     let mut lines = Vec::new();
     for (name, address) in &work.place.service.extra_hosts {
-        let address = match address {
-            ExtraHost::Address(address) => Some(*address),
-            ExtraHost::HostGateway => host_address(work).map(IpAddr::V4),
+        let addresses = match address {
+            ExtraHost::Address(address) => vec![*address],
+            ExtraHost::HostGateway => host_addresses(work),
         };
-        match address {
-            Some(address) => lines.push((address, name.clone())),
-            None => {
-                let path = format!("services.{}.extra_hosts", work.place.service_name);
-                errors.push(PlanError::new(path, LowerError::NoGateway { host: name.clone() }));
-            }
+        if addresses.is_empty() {
+            let path = format!("services.{}.extra_hosts", work.place.service_name);
+            errors.push(PlanError::new(path, LowerError::NoGateway { host: name.clone() }));
         }
+        lines.extend(addresses.into_iter().map(|address| (address, name.clone())));
     }
     lines
 }
 
-fn host_address(work: &Lowering<'_>) -> Option<Ipv4Addr> {
-    let Some(own) = work.instance else { return Some(Ipv4Addr::LOCALHOST) };
-    let leads_out = own.endpoints.iter().find_map(|endpoint| endpoint.gateway);
-    leads_out.or_else(|| {
-        let first = own.endpoints.first()?;
-        work.networks.values().find(|network| network.name == first.network).map(|network| network.gateway)
-    })
+/// Returns the host's addresses as the container sees them, of each version of IP.
+fn host_addresses(work: &Lowering<'_>) -> Vec<IpAddr> {
+    let Some(own) = work.instance else { return vec![Ipv4Addr::LOCALHOST.into()] };
+    let ipv4 = own.endpoints.iter().find_map(|endpoint| endpoint.gateway).map(IpAddr::V4);
+    let ipv6 = own.endpoints.iter().find_map(|endpoint| endpoint.gateway6).map(IpAddr::V6);
+    let outside: Vec<IpAddr> = ipv4.into_iter().chain(ipv6).collect();
+    if !outside.is_empty() {
+        return outside;
+    }
+    let Some(first) = own.endpoints.first() else { return Vec::new() };
+    let ours = work.networks.values().find(|network| network.name == first.network);
+    let network = ours.or_else(|| work.found.networks.get(&first.network).map(|there| &there.spec));
+    let ipv4 = network.and_then(|network| network.ipv4.as_ref()).map(|pool| IpAddr::V4(pool.gateway));
+    let ipv6 = network.and_then(|network| network.ipv6.as_ref()).map(|pool| IpAddr::V6(pool.gateway));
+    ipv4.into_iter().chain(ipv6).collect()
+}
+
+/// Checks that a service with the network of another container asks for nothing that is that one's.
+fn check_guest(work: &Lowering<'_>, errors: &mut Vec<PlanError>) {
+    let Home::Guest(_) = work.place.home else { return };
+    let service = work.place.service;
+    let said = [
+        ("links", !service.links.is_empty()),
+        ("external_links", !service.external_links.is_empty()),
+        ("dns", !service.dns.is_empty()),
+    ];
+    for (attribute, _) in said.into_iter().filter(|(_, said)| *said) {
+        let path = format!("services.{}.{attribute}", work.place.service_name);
+        errors.push(PlanError::new(path, LowerError::Guest { attribute: attribute.to_owned() }));
+    }
 }
 
 fn sysctls(work: &Lowering<'_>, errors: &mut Vec<PlanError>) -> BTreeMap<String, String> {
     let service = work.place.service;
     let (network, own): (BTreeMap<_, _>, BTreeMap<_, _>) =
         service.sysctls.clone().into_iter().partition(|(name, _)| instance::is_network_sysctl(name));
-    match service.network_mode {
-        NetworkMode::Own | NetworkMode::None => {}
-        NetworkMode::Host => errors.extend(network.into_keys().map(|name| {
-            let path = format!("services.{}.sysctls.{name}", work.place.service_name);
-            PlanError::new(path, LowerError::HostSysctl { name })
-        })),
-    }
+    let error = |name: String| match work.place.home {
+        Home::Own => None,
+        Home::Host => Some((name.clone(), LowerError::HostSysctl { name })),
+        Home::Guest(_) => Some((name.clone(), LowerError::Guest { attribute: name })),
+    };
+    errors.extend(network.into_keys().filter_map(error).map(|(name, error)| {
+        PlanError::new(format!("services.{}.sysctls.{name}", work.place.service_name), error)
+    }));
     own
 }
 
@@ -324,6 +361,7 @@ mod tests {
         links_env: "ports"
         name: "shop-web-1"
         project: "shop"
+        publish: "direct"
         restart: "no"
         service: "web"
         shm_size: 67108864

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use trice_model::container::{ContainerSpec, ObservedContainer, Role};
 use trice_model::dns::{NameTable, NameView, NamedEndpoint};
 use trice_model::name::{NetworkName, ProjectName, ServiceName};
-use trice_model::network::{InstanceName, InstanceSpec};
+use trice_model::network::{EndpointSpec, InstanceName, InstanceSpec};
 
 use crate::found::{self, Found};
 
@@ -35,8 +35,8 @@ pub fn names(found: &Found, project: &ProjectName) -> NameTable {
         for endpoint in &instance.endpoints {
             if let Some(endpoints) = table.networks.get_mut(&endpoint.network) {
                 endpoints.push(NamedEndpoint {
-                    names: names_on(&container.spec, &endpoint.network),
-                    ipv4: Some(endpoint.address.addr()),
+                    names: names_on(&container.spec, endpoint),
+                    ipv4: endpoint.address.map(|address| address.addr()),
                     ipv6: endpoint.address6.map(|address| address.addr()),
                 });
             }
@@ -45,9 +45,10 @@ pub fn names(found: &Found, project: &ProjectName) -> NameTable {
     table
 }
 
-/// Returns the containers that live in instances of their own, with these.
+/// Returns the containers that live in instances of their own, with these. A guest in another's answers to no name and
+/// asks as its host does.
 fn inhabitants(found: &Found) -> impl Iterator<Item = (&ObservedContainer, &InstanceSpec)> {
-    let containers = found.containers.values();
+    let containers = found.containers.values().filter(|container| !container.spec.is_guest());
     containers.filter_map(|container| Some((container, &found.instance_of(container)?.spec)))
 }
 
@@ -100,15 +101,22 @@ fn links(container: &ContainerSpec, replicas: &Replicas<'_>) -> BTreeMap<String,
             }
         }
     }
+    for link in &container.external_links {
+        links.insert(link.alias.to_lowercase(), vec![link.container.as_str().to_lowercase()]);
+    }
     links
 }
 
-/// Returns the names that a container answers to on `network`, each once.
-fn names_on(container: &ContainerSpec, network: &NetworkName) -> Vec<String> {
+/// Returns the names that a container answers to on the network of `endpoint`, each once.
+fn names_on(container: &ContainerSpec, endpoint: &EndpointSpec) -> Vec<String> {
     let mut names = vec![container.name.to_string()];
-    if let Some(aliases) = container.aliases.get(network) {
+    if let Some(aliases) = container.aliases.get(&endpoint.network) {
         names.extend(aliases.iter().cloned());
         names.extend([container.id.short().to_owned(), container.hostname.to_string()]);
+    }
+    if let Some(aliases) = &endpoint.by_hand {
+        names.extend(aliases.iter().cloned());
+        names.push(container.id.short().to_owned());
     }
     let mut lower: Vec<String> = Vec::new();
     for name in names.iter().map(|name| name.to_lowercase()) {

@@ -11,16 +11,19 @@
 //! Source: Compose Specification, `06-networks.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
-use trice_model::name::{Key, NetworkName, ProjectName};
-use trice_model::network::{InstanceName, Network, NetworkSpec, ObservedInstance, ObservedNetwork};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use trice_model::name::{Key, LinkName, NetworkName, ProjectName};
+use trice_model::network::{
+    Driver, InstanceName, Ipv4Pool, Ipv4PoolSpec, Ipv6Pool, Ipv6PoolSpec, Medium, Network, NetworkSpec,
+    ObservedInstance, ObservedNetwork, PoolSpec,
+};
 use trice_model::project::Project;
 
 use crate::found::Found;
 use crate::label;
-use crate::mistake::PlanError;
+use crate::mistake::{Mistake, PlanError};
 use crate::realm::Realm;
 use crate::subnet::Subnets;
 
@@ -49,17 +52,44 @@ pub enum NetworkError {
     #[error("gateway {gateway} is not in subnet {subnet}")]
     GatewayOutside {
         /// The gateway.
-        gateway: Ipv4Addr,
+        gateway: IpAddr,
         /// The network's addresses.
-        subnet: Ipv4Net,
+        subnet: IpNet,
+    },
+    /// An address that is kept must be one of the network's.
+    #[error("address {address} of `{name}` is not in subnet {subnet}")]
+    AuxOutside {
+        /// Whose it is.
+        name: String,
+        /// The address.
+        address: IpAddr,
+        /// The network's addresses.
+        subnet: IpNet,
+    },
+    /// It would have no addresses.
+    #[error("the network has neither IPv4 nor IPv6")]
+    NoAddresses,
+    /// A network on an interface of the host's has that one's addresses.
+    #[error("a network on interface `{parent}` needs the subnet that is there")]
+    NoSubnet {
+        /// The interface.
+        parent: LinkName,
+    },
+    /// Two networks would be one.
+    #[error("bridge `{link}` is that of network `{network}`")]
+    BridgeTaken {
+        /// The bridge.
+        link: LinkName,
+        /// Whose it is.
+        network: NetworkName,
     },
     /// The range must be a part of the network.
     #[error("range {range} is not in subnet {subnet}")]
     RangeOutside {
         /// The range.
-        range: Ipv4Net,
+        range: IpNet,
         /// The network's addresses.
-        subnet: Ipv4Net,
+        subnet: IpNet,
     },
     /// It would have to be made again under the feet of another project.
     #[error("network `{network}` must be made again ({cause}), and `{holder}` of another project is on it")]
@@ -81,7 +111,10 @@ impl NetworkError {
                 Some("`up` the project that owns it, or drop `external: true`".into())
             }
             Self::Undefined { .. } => Some("add it to the top-level `networks`".into()),
-            Self::GatewayOutside { .. } | Self::RangeOutside { .. } => None,
+            Self::GatewayOutside { .. } | Self::RangeOutside { .. } | Self::AuxOutside { .. } => None,
+            Self::NoAddresses => Some("take `enable_ipv4: false` out, or write `enable_ipv6: true`".into()),
+            Self::NoSubnet { .. } => Some("write it under `ipam.config`".into()),
+            Self::BridgeTaken { .. } => Some("choose another name, or none: one is found then".into()),
             Self::InUse { holder, .. } => Some(format!("take the project of `{holder}` down first")),
         }
     }
@@ -144,7 +177,8 @@ pub(crate) fn wanted(
     let wanted: Vec<(Key, &Network)> = keys.iter().filter_map(defined).collect();
     work.hold_what_stays(&wanted);
     // Addresses that files ask for go before those that are chosen.
-    let (asked, open): (Vec<_>, Vec<_>) = wanted.iter().partition(|(_, network)| network.subnet.is_some());
+    let (asked, open): (Vec<_>, Vec<_>) =
+        wanted.iter().partition(|(_, network)| !asked_subnets(network).is_empty());
     for (key, network) in asked.into_iter().chain(open) {
         work.add(key, network);
     }
@@ -163,16 +197,22 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     /// Keeps the subnets of all networks that are there, but of those that the file moves elsewhere.
     fn hold_what_stays(&mut self, wanted: &[(Key, &Network)]) {
-        let moved: BTreeSet<&NetworkName> = wanted
-            .iter()
-            .filter(|(key, network)| {
-                let spec = self.ours(key, network).map(|there| there.spec.subnet);
-                network.subnet.is_some() && spec.is_some() && spec != asked_subnet(network)
-            })
-            .map(|(_, network)| &network.name)
-            .collect();
-        for there in self.found.networks.values().filter(|there| !moved.contains(&there.spec.name)) {
-            self.subnets.hold(&there.spec.name, there.spec.subnet);
+        let mut moved: BTreeSet<(&NetworkName, IpNet)> = BTreeSet::new();
+        for (key, network) in wanted {
+            let Some(there) = self.ours(key, network) else { continue };
+            for subnet in there.spec.subnets() {
+                let asked = asked_subnets(network);
+                let of_version = |net: &&IpNet| net.addr().is_ipv4() == subnet.addr().is_ipv4();
+                if asked.iter().find(of_version).is_some_and(|asked| *asked != subnet) {
+                    moved.insert((&network.name, subnet));
+                }
+            }
+        }
+        for there in self.found.networks.values() {
+            let name = &there.spec.name;
+            for subnet in there.spec.subnets().filter(|subnet| !moved.contains(&(name, *subnet))) {
+                self.subnets.hold(name, subnet);
+            }
         }
     }
 
@@ -213,68 +253,170 @@ impl<'a> Work<'a> {
     }
 
     fn create(&mut self, key: &Key, network: &Network) {
-        let subnet = match asked_subnet(network) {
-            Some(subnet) => self.subnets.claim(&network.name, subnet).map(|()| subnet),
-            None => self.subnets.choose(self.project, &network.name),
+        let subnets = |work: &mut Self| {
+            let ipv4 = network.ipv4.as_ref().map(|pool| work.ipv4(network, pool, None)).transpose()?;
+            let ipv6 = network.ipv6.as_ref().map(|pool| work.ipv6(network, pool, None)).transpose()?;
+            Ok((ipv4, ipv6))
         };
-        match subnet {
-            Ok(subnet) => {
-                self.insert(key, network, subnet);
+        match subnets(self) {
+            Ok((ipv4, ipv6)) => {
+                self.insert(key, network, ipv4, ipv6);
                 self.plan(&network.name, "not there yet".to_owned(), false);
             }
-            Err(error) => self.errors.push(PlanError::new(subnet_path(key), error)),
+            Err(mistake) => self.refuse(key, mistake),
         }
     }
 
     fn converge(&mut self, key: &Key, network: &Network, there: &ObservedNetwork) {
-        let subnet = asked_subnet(network).unwrap_or(there.spec.subnet);
-        if subnet != there.spec.subnet
-            && let Err(error) = self.subnets.claim(&network.name, subnet)
-        {
-            self.errors.push(PlanError::new(subnet_path(key), error));
-            return;
-        }
-        let wanted = self.spec(key, network, subnet);
+        let (old4, old6) = (there.spec.ipv4.as_ref(), there.spec.ipv6.as_ref());
+        let subnets = |work: &mut Self| {
+            let ipv4 = network.ipv4.as_ref().map(|pool| work.ipv4(network, pool, old4)).transpose()?;
+            let ipv6 = network.ipv6.as_ref().map(|pool| work.ipv6(network, pool, old6)).transpose()?;
+            Ok((ipv4, ipv6))
+        };
+        let (ipv4, ipv6) = match subnets(self) {
+            Ok(subnets) => subnets,
+            Err(mistake) => return self.refuse(key, mistake),
+        };
+        let wanted = self.spec(key, network, ipv4, ipv6);
         let Some(cause) = difference(&there.spec, &wanted) else { return self.keep(key, there) };
         if let Some(holder) = self.stranger_on(&network.name) {
             let error = NetworkError::InUse { network: network.name.clone(), cause, holder };
             self.errors.push(PlanError::new(format!("networks.{key}"), error));
             return;
         }
-        self.insert(key, network, subnet);
+        self.insert(key, network, ipv4, ipv6);
         self.plan(&network.name, cause, true);
     }
 
-    fn insert(&mut self, key: &Key, network: &Network, subnet: Ipv4Net) {
-        let spec = self.spec(key, network, subnet);
-        let config = |part: &str| format!("networks.{key}.ipam.config[0].{part}");
-        if !subnet.contains(&spec.gateway) {
-            let error = NetworkError::GatewayOutside { gateway: spec.gateway, subnet };
-            self.errors.push(PlanError::new(config("gateway"), error));
+    fn refuse(&mut self, key: &Key, mistake: Mistake) {
+        self.errors.push(PlanError::new(format!("{}.subnet", config_path(key)), mistake));
+    }
+
+    /// Returns the addresses that the network gets: those that the file asks for, those that it has, or others.
+    fn ipv4(
+        &mut self,
+        network: &Network,
+        pool: &Ipv4Pool,
+        there: Option<&Ipv4PoolSpec>,
+    ) -> Result<Ipv4Net, Mistake> {
+        let old = there.map(|there| there.subnet);
+        match pool.subnet.map(|subnet| subnet.trunc()) {
+            Some(asked) if Some(asked) == old => Ok(asked),
+            Some(asked) => self.claim(network, IpNet::V4(asked)).map(|()| asked),
+            None => match (old, parent(network)) {
+                (Some(old), _) => Ok(old),
+                (None, Some(parent)) => Err(NetworkError::NoSubnet { parent: parent.clone() }.into()),
+                (None, None) => Ok(self.subnets.choose(self.project, &network.name)?),
+            },
         }
-        if !subnet.contains(&spec.ip_range) {
-            let error = NetworkError::RangeOutside { range: spec.ip_range, subnet };
-            self.errors.push(PlanError::new(config("ip_range"), error));
+    }
+
+    /// The same for IPv6.
+    fn ipv6(
+        &mut self,
+        network: &Network,
+        pool: &Ipv6Pool,
+        there: Option<&Ipv6PoolSpec>,
+    ) -> Result<Ipv6Net, Mistake> {
+        let old = there.map(|there| there.subnet);
+        match pool.subnet.map(|subnet| subnet.trunc()) {
+            Some(asked) if Some(asked) == old => Ok(asked),
+            Some(asked) => self.claim(network, IpNet::V6(asked)).map(|()| asked),
+            None => match old {
+                Some(old) => Ok(old),
+                None => Ok(self.subnets.choose_ipv6(self.realm.machine(), self.project, &network.name)?),
+            },
+        }
+    }
+
+    fn claim(&mut self, network: &Network, subnet: IpNet) -> Result<(), Mistake> {
+        match parent(network) {
+            Some(_) => self.subnets.share(&network.name, subnet)?,
+            None => self.subnets.claim(&network.name, subnet)?,
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, key: &Key, network: &Network, ipv4: Option<Ipv4Net>, ipv6: Option<Ipv6Net>) {
+        let spec = self.spec(key, network, ipv4, ipv6);
+        let mut mistake = |part: &str, error: NetworkError| {
+            self.errors.push(PlanError::new(format!("{}{part}", config_path(key)), error));
+        };
+        for pool in pools(&spec) {
+            let subnet = pool.subnet;
+            if !subnet.contains(&pool.gateway) {
+                mistake(".gateway", NetworkError::GatewayOutside { gateway: pool.gateway, subnet });
+            }
+            if !subnet.contains(&pool.ip_range) {
+                mistake(".ip_range", NetworkError::RangeOutside { range: pool.ip_range, subnet });
+            }
+            for (name, address) in pool.aux_addresses.iter().filter(|(_, address)| !subnet.contains(*address))
+            {
+                let (name, address) = (name.clone(), *address);
+                mistake(".aux_addresses", NetworkError::AuxOutside { name, address, subnet });
+            }
+        }
+        if spec.subnets().next().is_none() {
+            self.errors.push(PlanError::new(format!("networks.{key}"), NetworkError::NoAddresses));
+        }
+        if let (Some(link), Driver::Bridge { link: Some(_) }) = (spec.medium.bridge(), &network.driver)
+            && let Some(owner) = self.owner_of(link, &network.name)
+        {
+            let error = NetworkError::BridgeTaken { link: link.clone(), network: owner };
+            self.errors.push(PlanError::new(format!("networks.{key}.driver_opts"), error));
         }
         self.networks.specs.insert(key.clone(), spec);
+    }
+
+    /// Returns the network, other than the one of this name, whose bridge `link` is.
+    fn owner_of(&self, link: &LinkName, name: &NetworkName) -> Option<NetworkName> {
+        let there = self.found.networks.values().map(|network| &network.spec);
+        let mut all = there.chain(self.networks.specs.values());
+        all.find(|other| other.name != *name && other.medium.bridge() == Some(link))
+            .map(|other| other.name.clone())
     }
 
     fn plan(&mut self, name: &NetworkName, cause: String, remove: bool) {
         self.networks.moves.insert(name.clone(), Move { cause, remove });
     }
 
-    fn spec(&self, key: &Key, network: &Network, subnet: Ipv4Net) -> NetworkSpec {
+    fn spec(
+        &self,
+        key: &Key,
+        network: &Network,
+        ipv4: Option<Ipv4Net>,
+        ipv6: Option<Ipv6Net>,
+    ) -> NetworkSpec {
         NetworkSpec {
             name: network.name.clone(),
             owner: Some((self.project.clone(), key.clone())),
-            bridge: self.realm.bridge(&network.name),
-            subnet,
-            gateway: network.gateway.unwrap_or_else(|| first_host(subnet)),
-            ip_range: network.ip_range.unwrap_or(subnet),
-            subnet6: None,
+            medium: match &network.driver {
+                Driver::Bridge { link } => {
+                    Medium::Bridge(link.clone().unwrap_or_else(|| self.realm.bridge(&network.name)))
+                }
+                Driver::Macvlan { parent, mode } => Medium::Macvlan { parent: parent.clone(), mode: *mode },
+                Driver::Ipvlan { parent, mode } => Medium::Ipvlan { parent: parent.clone(), mode: *mode },
+            },
+            ipv4: network.ipv4.as_ref().zip(ipv4).map(|(pool, subnet)| PoolSpec {
+                subnet,
+                gateway: pool.gateway.unwrap_or_else(|| first_host(subnet)),
+                ip_range: pool.ip_range.unwrap_or(subnet).trunc(),
+                aux_addresses: pool.aux_addresses.clone(),
+            }),
+            ipv6: network.ipv6.as_ref().zip(ipv6).map(|(pool, subnet)| PoolSpec {
+                subnet,
+                gateway: pool.gateway.unwrap_or_else(|| first_host6(subnet)),
+                ip_range: pool.ip_range.unwrap_or(subnet).trunc(),
+                aux_addresses: pool.aux_addresses.clone(),
+            }),
             internal: network.internal,
+            attachable: network.attachable,
             mtu: network.mtu.unwrap_or(MTU),
             icc: network.icc,
+            masquerade: network.masquerade,
+            host_binding: network.host_binding,
+            interface_prefix: network.interface_prefix.clone(),
             labels: label::of_network(&network.labels, self.project, key, self.realm),
         }
     }
@@ -289,41 +431,103 @@ impl<'a> Work<'a> {
     }
 }
 
-fn subnet_path(key: &Key) -> String {
-    format!("networks.{key}.ipam.config[0].subnet")
+fn config_path(key: &Key) -> String {
+    format!("networks.{key}.ipam.config[0]")
 }
 
-/// Returns the subnet that the file asks for, without the part of a host that may have been written.
-fn asked_subnet(network: &Network) -> Option<Ipv4Net> {
-    network.subnet.map(|subnet| subnet.trunc())
+/// Returns the interface of the host's that the network is on, if it is on one.
+fn parent(network: &Network) -> Option<&LinkName> {
+    match &network.driver {
+        Driver::Bridge { .. } => None,
+        Driver::Macvlan { parent, .. } | Driver::Ipvlan { parent, .. } => Some(parent),
+    }
+}
+
+/// Returns the subnets that the file asks for, without the part of a host that may have been written.
+fn asked_subnets(network: &Network) -> Vec<IpNet> {
+    let ipv4 = network.ipv4.as_ref().and_then(|pool| pool.subnet).map(|subnet| IpNet::V4(subnet.trunc()));
+    let ipv6 = network.ipv6.as_ref().and_then(|pool| pool.subnet).map(|subnet| IpNet::V6(subnet.trunc()));
+    ipv4.into_iter().chain(ipv6).collect()
 }
 
 fn first_host(subnet: Ipv4Net) -> Ipv4Addr {
     subnet.hosts().next().unwrap_or_else(|| subnet.addr())
 }
 
+fn first_host6(subnet: Ipv6Net) -> Ipv6Addr {
+    let first = u128::from(subnet.network());
+    if subnet.prefix_len() < 127 { Ipv6Addr::from(first + 1) } else { Ipv6Addr::from(first) }
+}
+
+/// Returns the pools of a network, whatever their version.
+fn pools(spec: &NetworkSpec) -> Vec<PoolSpec<IpNet, IpAddr>> {
+    let aux = |name: &String, ip: IpAddr| (name.clone(), ip);
+    let ipv4 = spec.ipv4.as_ref().map(|pool| PoolSpec {
+        subnet: IpNet::V4(pool.subnet),
+        gateway: IpAddr::V4(pool.gateway),
+        ip_range: IpNet::V4(pool.ip_range),
+        aux_addresses: pool.aux_addresses.iter().map(|(name, ip)| aux(name, IpAddr::V4(*ip))).collect(),
+    });
+    let ipv6 = spec.ipv6.as_ref().map(|pool| PoolSpec {
+        subnet: IpNet::V6(pool.subnet),
+        gateway: IpAddr::V6(pool.gateway),
+        ip_range: IpNet::V6(pool.ip_range),
+        aux_addresses: pool.aux_addresses.iter().map(|(name, ip)| aux(name, IpAddr::V6(*ip))).collect(),
+    });
+    ipv4.into_iter().chain(ipv6).collect()
+}
+
 /// Returns what makes it another network, in Compose's words.
 fn difference(there: &NetworkSpec, wanted: &NetworkSpec) -> Option<String> {
     let mut changes = Vec::new();
+    if there.medium != wanted.medium {
+        let (old, new) = (there.medium.driver(), wanted.medium.driver());
+        let what =
+            if old == new { "driver_opts changed".to_owned() } else { format!("driver changed from {old}") };
+        changes.push(what);
+    }
+    let (old, new) = (pools(there), pools(wanted));
+    let of = |pools: &[PoolSpec<IpNet, IpAddr>], ipv4: bool| {
+        pools.iter().find(|pool| pool.subnet.addr().is_ipv4() == ipv4).cloned()
+    };
+    for ipv4 in [true, false] {
+        changes.extend(pool_difference(of(&old, ipv4), of(&new, ipv4), if ipv4 { "IPv4" } else { "IPv6" }));
+    }
     let mut compare = |changed: bool, text: String| {
         if changed {
             changes.push(text);
         }
     };
-    // Gateway and range move with the subnet.
-    let same_subnet = there.subnet == wanted.subnet;
-    compare(!same_subnet, format!("subnet changed from {}", there.subnet));
-    compare(
-        same_subnet && there.gateway != wanted.gateway,
-        format!("gateway changed from {}", there.gateway),
-    );
-    compare(
-        same_subnet && there.ip_range != wanted.ip_range,
-        format!("ip_range changed from {}", there.ip_range),
-    );
     compare(there.internal != wanted.internal, format!("internal changed from {}", there.internal));
     compare(there.mtu != wanted.mtu, format!("mtu changed from {}", there.mtu));
     compare(there.icc != wanted.icc, format!("icc changed from {}", there.icc));
+    let options = |spec: &NetworkSpec| (spec.masquerade, spec.host_binding, spec.interface_prefix.clone());
+    compare(options(there) != options(wanted), "driver_opts changed".to_owned());
     compare(label::given(&there.labels) != label::given(&wanted.labels), "labels changed".to_owned());
     (!changes.is_empty()).then(|| changes.join(", "))
+}
+
+fn pool_difference(
+    there: Option<PoolSpec<IpNet, IpAddr>>,
+    wanted: Option<PoolSpec<IpNet, IpAddr>>,
+    version: &str,
+) -> Option<String> {
+    match (there, wanted) {
+        (None, None) => None,
+        (None, Some(_)) => Some(format!("{version} is new")),
+        (Some(_), None) => Some(format!("{version} goes")),
+        // Gateway and range move with the subnet.
+        (Some(there), Some(wanted)) if there.subnet != wanted.subnet => {
+            Some(format!("subnet changed from {}", there.subnet))
+        }
+        (Some(there), Some(wanted)) if there.gateway != wanted.gateway => {
+            Some(format!("gateway changed from {}", there.gateway))
+        }
+        (Some(there), Some(wanted)) if there.ip_range != wanted.ip_range => {
+            Some(format!("ip_range changed from {}", there.ip_range))
+        }
+        (Some(there), Some(wanted)) => {
+            (there.aux_addresses != wanted.aux_addresses).then(|| "aux_addresses changed".to_owned())
+        }
+    }
 }

@@ -30,6 +30,18 @@ pub enum PlaceError {
         /// How many are wanted.
         count: u32,
     },
+    /// The network of another one's container is wanted, and there is none.
+    #[error("there is no container of service `{service}` whose network could be used")]
+    NoHost {
+        /// The service.
+        service: ServiceName,
+    },
+    /// The network of a container is wanted that is not there.
+    #[error("there is no container `{container}` whose network could be used")]
+    NoContainer {
+        /// The container.
+        container: ContainerName,
+    },
     /// Somebody has the name.
     #[error("the name `{name}` belongs to a container of {owner}")]
     NameTaken {
@@ -45,6 +57,8 @@ impl PlaceError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::NamedTwice { .. } => Some("take `container_name` out, or run one container".into()),
+            Self::NoHost { service } => Some(format!("bring `{service}` up too")),
+            Self::NoContainer { .. } => Some("`trice ps -a` shows the containers that are there".into()),
             Self::NameTaken { .. } => Some("choose another name, or remove that container".into()),
         }
     }
@@ -59,8 +73,10 @@ pub(crate) struct Place<'a> {
     pub(crate) service: &'a Service,
     /// What it is to the service.
     pub(crate) role: Role,
-    /// Its name, and its instance's.
+    /// Its name, and that of its instance, if it has one of its own.
     pub(crate) name: ContainerName,
+    /// Where it lives.
+    pub(crate) home: Home,
     /// The container that is there.
     pub(crate) old: Option<&'a ObservedContainer>,
     /// It answers to the service's names.
@@ -79,12 +95,33 @@ impl<'a> Place<'a> {
 
     /// Returns the instance that the container lives in, if not the host's namespace.
     pub(crate) fn instance_name(&self) -> Option<&InstanceName> {
-        match (self.kept(), self.service.network_mode) {
+        match (self.kept(), &self.home) {
             (Some(kept), _) => found::instance_name(kept),
-            (None, NetworkMode::Host) => None,
-            (None, NetworkMode::Own | NetworkMode::None) => Some(&self.name),
+            (None, Home::Host) => None,
+            (None, Home::Own) => Some(&self.name),
+            (None, Home::Guest(host)) => Some(host),
         }
     }
+
+    /// Returns the instance that is its own, if it has one.
+    pub(crate) fn own_instance(&self) -> Option<&InstanceName> {
+        let is_guest = match self.kept() {
+            Some(kept) => kept.spec.is_guest(),
+            None => matches!(self.home, Home::Guest(_)),
+        };
+        self.instance_name().filter(|_| !is_guest)
+    }
+}
+
+/// Whose network namespace a container lives in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// That of an instance of its own.
+    Own,
+    /// The host's.
+    Host,
+    /// That of another container's instance.
+    Guest(InstanceName),
 }
 
 /// A container that must leave.
@@ -99,6 +136,8 @@ pub(crate) struct Leaving<'a> {
 /// Who stays, comes and goes.
 #[derive(Debug, Default)]
 pub(crate) struct Places<'a> {
+    /// The project.
+    pub(crate) project: Option<ProjectName>,
     /// The wanted containers, those of a service together, services in the order of their start.
     pub(crate) places: Vec<Place<'a>>,
     /// The containers that must leave.
@@ -117,7 +156,7 @@ pub(crate) fn replicas<'a>(
     options: &UpOptions,
     found: &'a Found,
 ) -> Result<Places<'a>, Vec<PlanError>> {
-    let mut all = Places::default();
+    let mut all = Places { project: Some(project.name.clone()), ..Places::default() };
     let mut errors = Vec::new();
     let there = by_number(&project.name, found);
     for (name, service) in services.iter().filter_map(|name| project.services.get_key_value(name)) {
@@ -127,6 +166,7 @@ pub(crate) fn replicas<'a>(
             errors.push(PlanError::new(format!("services.{name}.container_name"), error));
         }
     }
+    errors.extend(all.settle(found));
     all.add_orphans(project, found, options.remove_orphans);
     if errors.is_empty() { Ok(all) } else { Err(errors) }
 }
@@ -191,6 +231,7 @@ impl<'a> Places<'a> {
                 service,
                 role: Role::Replica(number),
                 name: kept.unwrap_or_else(|| replica_name(project, service_name, service, number)),
+                home: Home::Own,
                 old: newest.copied(),
                 answers: true,
                 publishes: true,
@@ -198,6 +239,65 @@ impl<'a> Places<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Finds out where containers live: those of other containers' networks come after them in the order of starts.
+    ///
+    /// Returns the mistakes of those that have nowhere to live.
+    pub(crate) fn settle(&mut self, found: &Found) -> Vec<PlanError> {
+        let mut errors = Vec::new();
+        for index in 0..self.places.len() {
+            let place = &self.places[index];
+            match self.home_of(place, found) {
+                Ok(home) => self.places[index].home = home,
+                Err(error) => {
+                    let path = format!("services.{}.network_mode", place.service_name);
+                    errors.push(PlanError::new(path, error));
+                }
+            }
+        }
+        errors
+    }
+
+    fn home_of(&self, place: &Place<'_>, found: &Found) -> Result<Home, PlaceError> {
+        let guest_of = |container: &ObservedContainer| {
+            found::instance_name(container).map_or(Home::Host, |name| Home::Guest(name.clone()))
+        };
+        match &place.service.network_mode {
+            NetworkMode::Own | NetworkMode::None => Ok(Home::Own),
+            NetworkMode::Host => Ok(Home::Host),
+            NetworkMode::Service(service) => {
+                let number = |role: &Role| match role {
+                    Role::Replica(number) => Some(*number),
+                    Role::OneOff(_) => None,
+                };
+                let hosts = self.places.iter().filter(|host| host.service_name == service);
+                let first =
+                    hosts.filter_map(|host| Some((number(&host.role)?, host))).min_by_key(|(n, _)| *n);
+                if let Some((_, host)) = first {
+                    return Ok(match host.instance_name() {
+                        Some(name) => Home::Guest(name.clone()),
+                        None => Home::Host,
+                    });
+                }
+                let of = |one: &&ObservedContainer| {
+                    one.spec.service == *service && Some(&one.spec.project) == self.project.as_ref()
+                };
+                let there = found.containers.values().filter(of);
+                let first =
+                    there.filter_map(|one| Some((number(&one.spec.role)?, one))).min_by_key(|(n, _)| *n);
+                first
+                    .map(|(_, container)| guest_of(container))
+                    .ok_or_else(|| PlaceError::NoHost { service: service.clone() })
+            }
+            NetworkMode::Container(name) => {
+                let is_it = |one: &&ObservedContainer| {
+                    one.spec.name == *name || one.spec.id.as_str().starts_with(name.as_str())
+                };
+                let there = found.containers.values().find(is_it);
+                there.map(guest_of).ok_or_else(|| PlaceError::NoContainer { container: name.clone() })
+            }
+        }
     }
 
     /// Adds the containers of services that no file knows, and one-offs that have ended.
@@ -239,6 +339,7 @@ impl<'a> Places<'a> {
                     service,
                     role: container.spec.role.clone(),
                     name: container.spec.name.clone(),
+                    home: Home::Own, // which nobody asks: it is kept
                     old: Some(container),
                     answers: true,
                     publishes: true,

@@ -7,7 +7,7 @@
 //! going down.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use trice_model::name::{ContainerName, ProjectName, ServiceName};
@@ -46,6 +46,9 @@ pub enum PortError {
     /// A container in the host's network has the host's ports already.
     #[error("ports cannot be published with `network_mode: host`")]
     HostNetwork,
+    /// A container in another's network has that one's ports.
+    #[error("ports cannot be published with the network of another container")]
+    GuestNetwork,
 }
 
 impl PortError {
@@ -56,6 +59,7 @@ impl PortError {
             Self::RangeExhausted { .. } => {
                 Some("each replica takes a port of its own: widen the range, or lower the scale".into())
             }
+            Self::GuestNetwork => Some("publish them where that network comes from".into()),
             Self::HostNetwork => {
                 Some("take `ports` out: the container listens on the host's addresses".into())
             }
@@ -71,7 +75,9 @@ pub(crate) struct Berth<'a> {
     /// Its service: replicas share fixed ports.
     pub(crate) owner: (&'a ProjectName, &'a ServiceName),
     /// What it wants.
-    pub(crate) ports: &'a [Port],
+    pub(crate) ports: Vec<Port>,
+    /// It has an address of IPv6 to be reached by from outside.
+    pub(crate) has_ipv6: bool,
     /// What it has had.
     pub(crate) previous: &'a [PublishedPort],
 }
@@ -109,7 +115,7 @@ pub(crate) fn allocate(occupied: Occupied<'_>, berths: &[Berth<'_>]) -> Result<P
     let Occupied { leads, busy, resting } = occupied;
     let mut board = Board { leads: BTreeMap::new(), busy: busy.iter().copied().collect(), resting };
     leads.into_iter().for_each(|lead| board.note(lead));
-    let mut given: BTreeMap<(&InstanceName, usize), PublishedPort> = BTreeMap::new();
+    let mut given: BTreeMap<(&InstanceName, usize), Vec<PublishedPort>> = BTreeMap::new();
     let mut errors = Vec::new();
     for pass in [Board::take_fixed, Board::take_previous, Board::take_free] {
         for berth in berths {
@@ -130,8 +136,8 @@ pub(crate) fn allocate(occupied: Occupied<'_>, berths: &[Berth<'_>]) -> Result<P
         return Err(errors);
     }
     let mut published = Published::new();
-    for ((instance, _), port) in given {
-        published.entry(instance.clone()).or_default().push(port);
+    for ((instance, _), ports) in given {
+        published.entry(instance.clone()).or_default().extend(ports);
     }
     Ok(published)
 }
@@ -148,58 +154,58 @@ struct Board<'a> {
 }
 
 impl<'a> Board<'a> {
-    fn take_fixed(&mut self, berth: &Berth<'a>, port: &Port) -> Result<Option<PublishedPort>, PortError> {
+    fn take_fixed(&mut self, berth: &Berth<'a>, port: &Port) -> Result<Option<Taken>, PortError> {
         let HostPort::Fixed(number) = port.published else { return Ok(None) };
-        let wanted = published(port, number);
-        let rival = self
-            .rivals(&wanted)
-            .find(|lead| lead.owner != berth.owner || lead.port != wanted)
-            .map(|lead| lead.holder.clone());
-        match rival {
+        let wanted = published(port, number, berth.has_ipv6);
+        let rival = |wanted: &PublishedPort| {
+            let mut rivals = self.rivals(wanted);
+            let rival = rivals.find(|lead| lead.owner != berth.owner || lead.port != *wanted);
+            rival.map(|lead| lead.holder.clone())
+        };
+        match wanted.iter().find_map(rival) {
             Some(holder) => Err(PortError::Taken { port: number, protocol: port.target.protocol, holder }),
             None => Ok(Some(self.give(wanted, berth))),
         }
     }
 
-    fn take_previous(&mut self, berth: &Berth<'a>, port: &Port) -> Result<Option<PublishedPort>, PortError> {
-        let fits = |previous: &PublishedPort| {
-            let in_range = match port.published {
-                HostPort::Any => true,
-                HostPort::Fixed(_) => false,
-                HostPort::OneOf { first, last } => (first..=last).contains(&previous.host_port),
-            };
-            in_range && *previous == published(port, previous.host_port)
+    fn take_previous(&mut self, berth: &Berth<'a>, port: &Port) -> Result<Option<Taken>, PortError> {
+        let in_range = |number: u16| match port.published {
+            HostPort::Any => true,
+            HostPort::Fixed(_) => false,
+            HostPort::OneOf { first, last } => (first..=last).contains(&number),
         };
-        let kept = berth
-            .previous
-            .iter()
-            .find(|previous| fits(previous) && self.rivals(previous).next().is_none())
-            .copied();
+        let fits = |previous: &PublishedPort| {
+            let wanted = published(port, previous.host_port, berth.has_ipv6);
+            let is_free = |one: &PublishedPort| self.rivals(one).next().is_none();
+            (in_range(previous.host_port) && wanted.contains(previous) && wanted.iter().all(is_free))
+                .then_some(wanted)
+        };
+        let kept = berth.previous.iter().find_map(fits);
         Ok(kept.map(|kept| self.give(kept, berth)))
     }
 
-    fn take_free(&mut self, berth: &Berth<'a>, port: &Port) -> Result<Option<PublishedPort>, PortError> {
+    fn take_free(&mut self, berth: &Berth<'a>, port: &Port) -> Result<Option<Taken>, PortError> {
         let (ranges, begin) = match port.published {
             HostPort::Fixed(_) => return Ok(None),
             HostPort::Any => (OPEN_PORTS.to_vec(), begin(&berth.instance, port.target)),
             HostPort::OneOf { first, last } => (vec![first..=last], 0),
         };
         let protocol = port.target.protocol;
+        let wanted = |number| published(port, number, berth.has_ipv6);
         let free = || {
             let numbers = ranges.iter().flat_map(|range| round(range.clone(), begin));
-            numbers.filter(|number| self.is_free(port, *number))
+            numbers.filter(|number| self.is_free(protocol, *number, &wanted(*number)))
         };
         // What belongs to a container at rest is taken last: it would miss it at its next start.
         let number = free()
             .find(|number| !self.resting.contains(&(protocol, *number)))
             .or_else(|| free().next())
             .ok_or_else(|| exhausted(&ranges, protocol))?;
-        Ok(Some(self.give(published(port, number), berth)))
+        Ok(Some(self.give(wanted(number), berth)))
     }
 
-    fn is_free(&self, port: &Port, number: u16) -> bool {
-        !self.busy.contains(&(port.target.protocol, number))
-            && self.rivals(&published(port, number)).next().is_none()
+    fn is_free(&self, protocol: Protocol, number: u16, wanted: &[PublishedPort]) -> bool {
+        !self.busy.contains(&(protocol, number)) && wanted.iter().all(|one| self.rivals(one).next().is_none())
     }
 
     /// Returns those who have the same port on an address that is also wanted.
@@ -209,9 +215,11 @@ impl<'a> Board<'a> {
         self.leads.get(&key).into_iter().flatten().filter(move |lead| meet(lead.port.host_ip, host_ip))
     }
 
-    fn give(&mut self, port: PublishedPort, berth: &Berth<'a>) -> PublishedPort {
-        self.note(Lead { holder: berth.instance.clone(), owner: berth.owner, port });
-        port
+    fn give(&mut self, ports: Taken, berth: &Berth<'a>) -> Taken {
+        for port in &ports {
+            self.note(Lead { holder: berth.instance.clone(), owner: berth.owner, port: *port });
+        }
+        ports
     }
 
     fn note(&mut self, lead: Lead<'a>) {
@@ -220,14 +228,23 @@ impl<'a> Board<'a> {
     }
 }
 
-fn published(port: &Port, host_port: u16) -> PublishedPort {
-    PublishedPort { host_ip: port.host_ip, host_port, target: port.target }
+/// What one wish comes to: the same port on each address that is meant.
+type Taken = Vec<PublishedPort>;
+
+/// Returns the ports of the host that `port` means with the number `host_port`. Without an address it means all, of
+/// both versions of IP; SCTP cannot be passed on between them.
+fn published(port: &Port, host_port: u16, has_ipv6: bool) -> Taken {
+    let all_ipv6 = Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+        .filter(|_| has_ipv6 || port.target.protocol != Protocol::Sctp);
+    let all = [Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), all_ipv6];
+    let addresses = port.host_ip.map_or_else(|| all.to_vec(), |ip| vec![Some(ip)]);
+    let target = port.target;
+    addresses.into_iter().flatten().map(|host_ip| PublishedPort { host_ip, host_port, target }).collect()
 }
 
-/// Tells whether a connection could mean either address: they are the same, or one is all of them.
-fn meet(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
-    let all = |ip: Option<IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
-    all(a) || all(b) || a == b
+/// Tells whether a connection could mean either address: they are the same, or one is all of their version.
+fn meet(a: IpAddr, b: IpAddr) -> bool {
+    a == b || a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified())
 }
 
 fn begin(instance: &InstanceName, target: ContainerPort) -> u32 {
@@ -287,18 +304,37 @@ mod tests {
             .map(|(wish, service)| Berth {
                 instance: wish.instance.parse().unwrap(),
                 owner: (&project, service),
-                ports: &wish.ports,
+                ports: wish.ports.clone(),
+                has_ipv6: false,
                 previous: &wish.previous,
             })
             .collect();
         let resting = resting.iter().map(|number| (Protocol::Tcp, *number)).collect();
         match allocate(Occupied { leads: Vec::new(), busy, resting }, &berths) {
-            Ok(published) => Ok(berths
-                .iter()
-                .map(|berth| published[&berth.instance].iter().map(|port| port.host_port).collect())
-                .collect()),
+            Ok(published) => Ok(berths.iter().map(|berth| numbers(&published[&berth.instance])).collect()),
             Err(errors) => Err(errors.iter().map(PlanError::to_string).collect()),
         }
+    }
+
+    /// Returns the numbers of ports, those of both versions of IP once.
+    fn numbers(ports: &[PublishedPort]) -> Vec<u16> {
+        let mut numbers: Vec<u16> = ports.iter().map(|port| port.host_port).collect();
+        numbers.dedup();
+        numbers
+    }
+
+    #[test]
+    fn a_port_without_an_address_is_one_of_both_versions_of_ip() {
+        let shown = |host_ip: Option<&str>, protocol: Protocol| -> Vec<String> {
+            let target = ContainerPort { protocol, number: 80 };
+            let host_ip = host_ip.map(|ip| ip.parse().unwrap());
+            let port = Port { target, published: HostPort::Fixed(8080), host_ip };
+            published(&port, 8080, false).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(shown(None, Protocol::Tcp), ["0.0.0.0:8080->80/tcp", "[::]:8080->80/tcp"]);
+        assert_eq!(shown(Some("0.0.0.0"), Protocol::Udp), ["0.0.0.0:8080->80/udp"]);
+        assert_eq!(shown(Some("::1"), Protocol::Tcp), ["[::1]:8080->80/tcp"]);
+        assert_eq!(shown(None, Protocol::Sctp), ["0.0.0.0:8080->80/sctp"]);
     }
 
     #[test]
@@ -316,6 +352,8 @@ mod tests {
         let on = |ip: &str| [Port { host_ip: Some(ip.parse().unwrap()), ..port(HostPort::Fixed(80)) }];
         assert!(give(&[], &[wish("web-1", &on("127.0.0.1")), wish("api-1", &on("127.0.0.2"))]).is_ok());
         assert!(give(&[], &[wish("web-1", &on("0.0.0.0")), wish("api-1", &on("127.0.0.2"))]).is_err());
+        assert!(give(&[], &[wish("web-1", &on("0.0.0.0")), wish("api-1", &on("::1"))]).is_ok());
+        assert!(give(&[], &[wish("web-1", &on("::")), wish("api-1", &on("::1"))]).is_err());
     }
 
     #[test]
@@ -339,7 +377,11 @@ mod tests {
         assert_ne!(give(&busy, &[wish("web-1", &open)]).unwrap(), [[first]]);
         // A port that the container has is busy because the container has it.
         let mut kept = wish("web-1", &open);
-        kept.previous = vec![PublishedPort { host_ip: None, host_port: first, target: target(80) }];
+        kept.previous = vec![PublishedPort {
+            host_ip: Ipv4Addr::UNSPECIFIED.into(),
+            host_port: first,
+            target: target(80),
+        }];
         assert_eq!(give(&busy, &[kept]).unwrap(), [[first]]);
     }
 

@@ -19,20 +19,27 @@ use crate::digest;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Realm {
     tag: String,
+    machine: String,
     engine_version: String,
 }
 
 impl Realm {
-    /// Returns the realm of the engine of `engine_version` that keeps its sockets in `run_directory`.
-    pub fn new(run_directory: &Path, engine_version: &str) -> Self {
+    /// Returns the realm of the engine of `engine_version` that keeps its sockets in `run_directory`, on the machine
+    /// that is known by the id `machine`.
+    pub fn new(run_directory: &Path, machine: &str, engine_version: &str) -> Self {
         let mut tag = digest::hex(run_directory.as_os_str().as_bytes());
         tag.truncate(4);
-        Self { tag, engine_version: engine_version.to_owned() }
+        Self { tag, machine: machine.to_owned(), engine_version: engine_version.to_owned() }
     }
 
     /// Returns the four hexadecimal digits that stand for the run directory.
     pub fn tag(&self) -> &str {
         &self.tag
+    }
+
+    /// Returns what tells this machine from all others.
+    pub fn machine(&self) -> &str {
+        &self.machine
     }
 
     /// Returns the engine's version, which containers carry in a label.
@@ -71,7 +78,7 @@ mod tests {
 
     #[test]
     fn names_of_links_fit_the_kernel_and_differ_between_engines_and_networks() {
-        let (a, b) = (Realm::new(Path::new("/run/a"), "1"), Realm::new(Path::new("/run/b"), "1"));
+        let (a, b) = (Realm::new(Path::new("/run/a"), "m", "1"), Realm::new(Path::new("/run/b"), "m", "1"));
         let (front, back) = ("shop_front".parse().unwrap(), "shop_back".parse().unwrap());
         assert_eq!(a.bridge(&front).as_str().len(), 14);
         assert_eq!(a.bridge(&front), a.bridge(&front));

@@ -20,7 +20,7 @@ use crate::found::Found;
 use crate::lower::mounts;
 use crate::mistake::PlanError;
 use crate::order;
-use crate::place::{self, Place};
+use crate::place::{self, Home, Place};
 use crate::plan::{Plan, StepId};
 use crate::realm::Realm;
 use crate::up::{self, Wish};
@@ -50,6 +50,10 @@ pub(crate) fn plan(
     // A one-off says nothing about orphans: nobody asked for the project.
     places.notes.clear();
     places.places.push(one_off(project, service_name, &service, options, found));
+    let homeless = places.settle(found);
+    if !homeless.is_empty() {
+        return Err(homeless);
+    }
     let wish = Wish { project, options: &up_options, found, realm, asked_at };
     let mut plan = up::plan_places(&wish, &services, places, ids)?;
     if options.rm && plan.complete {
@@ -94,6 +98,7 @@ fn one_off<'a>(
         service_name,
         service,
         name: options.name.clone().unwrap_or_else(given),
+        home: Home::Own,
         old,
         answers: options.use_aliases,
         publishes: options.service_ports,
@@ -122,7 +127,9 @@ fn add_removal(plan: &mut Plan, project: &Project, options: &RunOptions, found: 
         last = Some(plan.add(action, "removed when it has ended", last));
     }
     let removal = plan.add(Action::RemoveContainer(target), "asked to remove", last);
-    if let NetworkNamespace::Instance(name) = spec.network.clone() {
+    if let NetworkNamespace::Instance(name) = spec.network.clone()
+        && !spec.is_guest()
+    {
         plan.add(Action::DisconnectInstance(name), "its container goes", [removal]);
     }
     for name in mounts::anonymous_in(&spec) {

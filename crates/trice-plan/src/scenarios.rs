@@ -3,6 +3,7 @@
 mod down;
 mod names;
 mod network;
+mod reach;
 mod run;
 mod start;
 mod up;

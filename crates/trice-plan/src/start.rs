@@ -218,7 +218,7 @@ fn revive<'a>(
         if there.present {
             changes.disconnects.push((&there.spec, "a bridge under it is gone".to_owned()));
         }
-        let again = instance::reseated(&there.spec, &BTreeMap::new(), &Addresses::new(), realm, ids);
+        let again = instance::reseated(&there.spec, &BTreeMap::new(), &Addresses::default(), realm, ids);
         changes.instances.push((again, "its namespace is gone".to_owned()));
     }
     changes.starts = starting.iter().map(|container| Start::of(&container.spec, WANTED.to_owned())).collect();

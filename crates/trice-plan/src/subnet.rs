@@ -5,14 +5,20 @@
 //! after its going down. A slice is left out if anything of the host lies in it: an address, a resolver,
 //! another network, a route. Only if nothing is left, wide routes are ignored: a VPN that routes all of
 //! 10.0.0.0/8 rarely means every slice.
+//!
+//! Of IPv6 each network gets 64 bits of the addresses that are nobody's in the world, by a number that follows from
+//! the names of machine, project and network: there are enough for none to be met twice.
+//!
+//! Source: RFC 4193, section 3.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use trice_model::name::{NetworkName, ProjectName};
 use trice_model::network::ObservedHost;
 
 use crate::digest;
+use crate::found::Found;
 
 const POOLS: [Ipv4Net; 2] = [
     Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
@@ -29,39 +35,39 @@ pub enum SubnetError {
     #[error("subnet {subnet} overlaps {address} of interface `{interface}`")]
     OverlapsInterface {
         /// The wanted subnet.
-        subnet: Ipv4Net,
+        subnet: IpNet,
         /// The interface.
         interface: String,
         /// Its address.
-        address: Ipv4Net,
+        address: IpNet,
     },
     /// The host sends packets elsewhere.
     #[error("subnet {subnet} overlaps the route to {route} through `{interface}`")]
     OverlapsRoute {
         /// The wanted subnet.
-        subnet: Ipv4Net,
+        subnet: IpNet,
         /// The interface.
         interface: String,
         /// The route.
-        route: Ipv4Net,
+        route: IpNet,
     },
     /// The host asks for names there.
     #[error("subnet {subnet} holds the resolver {resolver}")]
     HoldsResolver {
         /// The wanted subnet.
-        subnet: Ipv4Net,
+        subnet: IpNet,
         /// The resolver.
-        resolver: Ipv4Addr,
+        resolver: IpAddr,
     },
     /// Another network has it.
     #[error("subnet {subnet} overlaps {taken} of network `{network}`")]
     OverlapsNetwork {
         /// The wanted subnet.
-        subnet: Ipv4Net,
+        subnet: IpNet,
         /// The other network.
         network: NetworkName,
         /// Its subnet.
-        taken: Ipv4Net,
+        taken: IpNet,
     },
     /// Everything is taken.
     #[error("no subnet is free in 172.16.0.0/12 and 10.128.0.0/9")]
@@ -87,7 +93,7 @@ impl SubnetError {
 #[derive(Debug)]
 pub(crate) struct Subnets<'a> {
     host: &'a ObservedHost,
-    taken: Vec<(NetworkName, Ipv4Net)>,
+    taken: Vec<(NetworkName, IpNet)>,
 }
 
 impl<'a> Subnets<'a> {
@@ -97,14 +103,22 @@ impl<'a> Subnets<'a> {
     }
 
     /// Notes that `network` has `subnet`.
-    pub(crate) fn hold(&mut self, network: &NetworkName, subnet: Ipv4Net) {
+    pub(crate) fn hold(&mut self, network: &NetworkName, subnet: IpNet) {
         self.taken.push((network.clone(), subnet));
     }
 
     /// Gives `network` the subnet that its file asks for.
-    pub(crate) fn claim(&mut self, network: &NetworkName, subnet: Ipv4Net) -> Result<(), SubnetError> {
+    pub(crate) fn claim(&mut self, network: &NetworkName, subnet: IpNet) -> Result<(), SubnetError> {
         self.check_host(subnet)?;
         self.check_routes(subnet, WIDE_ROUTE)?;
+        self.check_networks(subnet)?;
+        self.hold(network, subnet);
+        Ok(())
+    }
+
+    /// Gives `network` the subnet that its file asks for, which is that of an interface of the host's: only other
+    /// networks of ours are in the way.
+    pub(crate) fn share(&mut self, network: &NetworkName, subnet: IpNet) -> Result<(), SubnetError> {
         self.check_networks(subnet)?;
         self.hold(network, subnet);
         Ok(())
@@ -117,36 +131,53 @@ impl<'a> Subnets<'a> {
         network: &NetworkName,
     ) -> Result<Ipv4Net, SubnetError> {
         let begin = digest::number(&[project.as_str(), network.as_str()]);
-        let free =
-            |subnet: &Ipv4Net| self.check_host(*subnet).is_ok() && self.check_networks(*subnet).is_ok();
-        let narrow = |subnet: &Ipv4Net, widest| self.check_routes(*subnet, widest).is_ok();
+        let is_free = |subnet: &Ipv4Net| {
+            let subnet = IpNet::V4(*subnet);
+            self.check_host(subnet).is_ok() && self.check_networks(subnet).is_ok()
+        };
+        let narrow = |subnet: &Ipv4Net, widest| self.check_routes(IpNet::V4(*subnet), widest).is_ok();
         let chosen = slices(begin)
-            .find(|subnet| free(subnet) && narrow(subnet, 0))
-            .or_else(|| slices(begin).find(|subnet| free(subnet) && narrow(subnet, WIDE_ROUTE)))
+            .find(|subnet| is_free(subnet) && narrow(subnet, 0))
+            .or_else(|| slices(begin).find(|subnet| is_free(subnet) && narrow(subnet, WIDE_ROUTE)))
             .ok_or(SubnetError::Exhausted)?;
-        self.hold(network, chosen);
+        self.hold(network, IpNet::V4(chosen));
         Ok(chosen)
     }
 
-    fn check_host(&self, subnet: Ipv4Net) -> Result<(), SubnetError> {
+    /// Finds a subnet of IPv6 for `network` on `machine`.
+    pub(crate) fn choose_ipv6(
+        &mut self,
+        machine: &str,
+        project: &ProjectName,
+        network: &NetworkName,
+    ) -> Result<Ipv6Net, SubnetError> {
+        let begin = digest::long_number(&[machine, project.as_str(), network.as_str()]);
+        let is_free = |subnet: &Ipv6Net| {
+            let subnet = IpNet::V6(*subnet);
+            self.check_host(subnet).is_ok()
+                && self.check_networks(subnet).is_ok()
+                && self.check_routes(subnet, WIDE_ROUTE).is_ok()
+        };
+        let chosen = locals(begin).find(is_free).ok_or(SubnetError::Exhausted)?;
+        self.hold(network, IpNet::V6(chosen));
+        Ok(chosen)
+    }
+
+    fn check_host(&self, subnet: IpNet) -> Result<(), SubnetError> {
         for (interface, address) in &self.host.addresses {
             if overlap(subnet, *address) {
                 let interface = interface.clone();
                 return Err(SubnetError::OverlapsInterface { subnet, interface, address: *address });
             }
         }
-        for resolver in &self.host.resolvers {
-            if let IpAddr::V4(resolver) = *resolver
-                && subnet.contains(&resolver)
-            {
-                return Err(SubnetError::HoldsResolver { subnet, resolver });
-            }
+        match self.host.resolvers.iter().find(|resolver| subnet.contains(*resolver)) {
+            Some(resolver) => Err(SubnetError::HoldsResolver { subnet, resolver: *resolver }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Looks at the routes that are narrower than `widest`.
-    fn check_routes(&self, subnet: Ipv4Net, widest: u8) -> Result<(), SubnetError> {
+    fn check_routes(&self, subnet: IpNet, widest: u8) -> Result<(), SubnetError> {
         let hit =
             self.host.routes.iter().find(|(_, route)| route.prefix_len() > widest && overlap(subnet, *route));
         hit.map_or(Ok(()), |(interface, route)| {
@@ -154,7 +185,7 @@ impl<'a> Subnets<'a> {
         })
     }
 
-    fn check_networks(&self, subnet: Ipv4Net) -> Result<(), SubnetError> {
+    fn check_networks(&self, subnet: IpNet) -> Result<(), SubnetError> {
         let hit = self.taken.iter().find(|(_, taken)| overlap(subnet, *taken));
         hit.map_or(Ok(()), |(network, taken)| {
             Err(SubnetError::OverlapsNetwork { subnet, network: network.clone(), taken: *taken })
@@ -162,8 +193,28 @@ impl<'a> Subnets<'a> {
     }
 }
 
-fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
+/// Tells whether two networks have an address in common; those of two versions never have.
+pub(crate) fn overlap(a: IpNet, b: IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
+}
+
+/// Returns a warning for each route of the host's that has come over a network of ours since it was made: what it
+/// leads to, containers cannot reach, or the host cannot reach them.
+pub fn overlapped_routes(found: &Found) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for network in found.networks.values().filter(|network| network.present) {
+        for subnet in network.spec.subnets().filter(|_| network.spec.medium.bridge().is_some()) {
+            let routes = found.host.routes.iter().filter(|(_, route)| route.prefix_len() > WIDE_ROUTE);
+            warnings.extend(routes.filter(|(_, route)| overlap(subnet, *route)).map(|(interface, route)| {
+                let name = &network.spec.name;
+                format!(
+                    "the route to {route} through `{interface}` overlaps {subnet} of network `{name}`: give the \
+                     network another `subnet`, or take it down and up again"
+                )
+            }));
+        }
+    }
+    warnings
 }
 
 /// Returns the slices of all pools, in each from the place that `begin` points to and round.
@@ -174,6 +225,17 @@ fn slices(begin: u32) -> impl Iterator<Item = Ipv4Net> {
             let slice = begin.wrapping_add(step) % count;
             Ipv4Net::new_assert(Ipv4Addr::from(first + (slice << (32 - SLICE))), SLICE)
         })
+    })
+}
+
+/// Returns networks of 64 bits among those that are nobody's, from the place that `begin` points to.
+fn locals(begin: u64) -> impl Iterator<Item = Ipv6Net> {
+    const PREFIX: u128 = 0xfd << 120;
+    const BITS: u64 = (1 << 56) - 1;
+    const TRIES: u64 = 1 << 16;
+    (0..TRIES).map(move |step| {
+        let number = begin.wrapping_add(step) & BITS;
+        Ipv6Net::new_assert(Ipv6Addr::from(PREFIX | u128::from(number) << 64), 64)
     })
 }
 
@@ -218,6 +280,47 @@ mod tests {
         assert!(POOLS[0].contains(&choose(&mut Subnets::new(&everything), "shop_front").unwrap()));
         let narrow = host(&["172.16.0.1/12", "10.128.0.1/9"], &[]);
         assert_eq!(choose(&mut Subnets::new(&narrow), "shop_front"), Err(SubnetError::Exhausted));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_nobodys_in_the_world_and_the_same_again_on_the_same_machine() {
+        let host = host(&[], &[]);
+        let choose = |machine: &str, network: &str| {
+            let (project, network) = ("shop".parse().unwrap(), network.parse().unwrap());
+            Subnets::new(&host).choose_ipv6(machine, &project, &network).unwrap()
+        };
+        let subnet = choose("m1", "shop_front");
+        assert_eq!(choose("m1", "shop_front"), subnet);
+        assert_ne!(choose("m2", "shop_front"), subnet);
+        assert_ne!(choose("m1", "shop_back"), subnet);
+        let nobodys: Ipv6Net = "fd00::/8".parse().unwrap();
+        assert!(nobodys.contains(&subnet) && subnet.prefix_len() == 64, "{subnet}");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_that_the_host_has_is_left_out() {
+        let empty = host(&[], &[]);
+        let names = || ("shop".parse().unwrap(), "shop_front".parse().unwrap());
+        let choose = |host: &ObservedHost| {
+            let (project, network) = names();
+            Subnets::new(host).choose_ipv6("m", &project, &network).unwrap()
+        };
+        let first = choose(&empty);
+        let taken = host(&[&first.to_string()], &[]);
+        assert_ne!(choose(&taken), first);
+    }
+
+    #[test]
+    fn a_thousand_networks_all_have_addresses_of_their_own() {
+        let host = host(&["172.17.0.1/16"], &["10.0.0.0/8"]);
+        let mut subnets = Subnets::new(&host);
+        for number in 0..1_000 {
+            choose(&mut subnets, &format!("net{number}")).unwrap();
+            let (project, network) = ("shop".parse().unwrap(), format!("net{number}").parse().unwrap());
+            subnets.choose_ipv6("m", &project, &network).unwrap();
+        }
+        let all: std::collections::BTreeSet<IpNet> = subnets.taken.iter().map(|(_, net)| *net).collect();
+        assert_eq!(all.len(), 2_000);
     }
 
     #[test]

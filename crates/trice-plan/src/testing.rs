@@ -10,12 +10,14 @@ use trice_model::health::{HealthTest, Healthcheck};
 use trice_model::id::Ids;
 use trice_model::image::{ImageConfig, ImageRef, ObservedImage};
 use trice_model::name::{Key, ProjectName, ServiceName};
-use trice_model::network::{Attachment, InstanceName, Network, NetworkSpec};
+use trice_model::network::{
+    Attachment, Driver, InstanceName, Ipv4Pool, Medium, Network, NetworkSpec, Pool, PoolSpec,
+};
 use trice_model::port::{ContainerPort, HostPort, Port, Protocol};
 use trice_model::project::Project;
 use trice_model::restart::RestartPolicy;
 use trice_model::service::{
-    CapabilitySet, Condition, Dependency, Link, LinksEnv, NetworkMode, PullPolicy, Resources,
+    CapabilitySet, Condition, Dependency, Link, LinksEnv, NetworkMode, PublishMode, PullPolicy, Resources,
     SecurityOptions, Service,
 };
 use trice_model::time::Timestamp;
@@ -59,6 +61,7 @@ pub(crate) fn service(image: &str) -> Service {
         labels: BTreeMap::new(),
         depends_on: BTreeMap::new(),
         links: Vec::new(),
+        external_links: Vec::new(),
         network_mode: NetworkMode::Own,
         networks: BTreeMap::new(),
         expose: BTreeSet::new(),
@@ -87,6 +90,7 @@ pub(crate) fn service(image: &str) -> Service {
         resources: Resources::default(),
         oom_score_adj: None,
         links_env: LinksEnv::Ports,
+        publish: PublishMode::Direct,
     }
 }
 
@@ -96,14 +100,21 @@ pub(crate) fn network(text: &str, subnet: &str) -> NetworkSpec {
     NetworkSpec {
         name: name(text),
         owner: None,
-        bridge: name("br0"),
-        subnet,
-        gateway: subnet.hosts().next().unwrap(),
-        ip_range: subnet,
-        subnet6: None,
+        medium: Medium::Bridge(name("br0")),
+        ipv4: Some(PoolSpec {
+            subnet,
+            gateway: subnet.hosts().next().unwrap(),
+            ip_range: subnet,
+            aux_addresses: BTreeMap::new(),
+        }),
+        ipv6: None,
         internal: false,
+        attachable: false,
         mtu: 1500,
         icc: true,
+        masquerade: true,
+        host_binding: None,
+        interface_prefix: None,
         labels: BTreeMap::new(),
     }
 }
@@ -171,14 +182,23 @@ impl World {
         self.project.networks.entry(name(key)).or_insert_with(|| Network {
             name: name(&format!("shop_{key}")),
             external: false,
+            driver: Driver::Bridge { link: None },
             internal: false,
-            subnet: None,
-            gateway: None,
-            ip_range: None,
+            attachable: false,
+            ipv4: Some(Pool::default()),
+            ipv6: None,
             mtu: None,
             icc: true,
+            masquerade: true,
+            host_binding: None,
+            interface_prefix: None,
             labels: BTreeMap::new(),
         })
+    }
+
+    /// Changes the IPv4 addresses of a network.
+    pub(crate) fn ipv4(&mut self, key: &str) -> &mut Ipv4Pool {
+        self.network(key).ipv4.get_or_insert_default()
     }
 
     /// Changes a volume, which is added if need be.
@@ -293,7 +313,7 @@ impl World {
 
 /// Returns the engine of tests.
 pub(crate) fn realm() -> Realm {
-    Realm::new(Path::new("/run/trice"), "0.1.0")
+    Realm::new(Path::new("/run/trice"), "machine", "0.1.0")
 }
 
 /// Returns the intent of a `down` with all that goes with it.

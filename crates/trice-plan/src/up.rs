@@ -15,10 +15,10 @@ use trice_model::container::ObservedContainer;
 use trice_model::id::Ids;
 use trice_model::mount::MountSource;
 use trice_model::name::{Key, ServiceName};
-use trice_model::network::InstanceName;
+use trice_model::network::{InstanceName, InstanceSpec, NetworkSpec};
 use trice_model::port::{Port, PublishedPort};
 use trice_model::project::Project;
-use trice_model::service::{Condition, NetworkMode, Service};
+use trice_model::service::{Condition, PublishMode, Service};
 use trice_model::time::Timestamp;
 
 use crate::address::{self, Addresses, Held};
@@ -27,12 +27,12 @@ use crate::converge::{Convergence, Taken};
 use crate::fetch;
 use crate::follow;
 use crate::found::{self, Found};
-use crate::instance;
+use crate::instance::{self, Making};
 use crate::lower::{self, Lowered, Lowering};
 use crate::mistake::{Mistakes, PlanError};
 use crate::network::{self, NetworkError, Networks};
 use crate::order::{self, OrderError};
-use crate::place::{self, Place, Places};
+use crate::place::{self, Home, Place, Places};
 use crate::plan::Plan;
 use crate::port::{self, Berth, Lead, Occupied, PortError, Published};
 use crate::realm::Realm;
@@ -144,12 +144,18 @@ fn check_keys(project: &Project, place: &Place<'_>, mistakes: &mut Mistakes) {
             mistakes.add(PlanError::new(format!("{path}.volumes[{index}]"), VolumeError::Undefined { key }));
         }
     }
-    match service.network_mode {
-        NetworkMode::Host if place.publishes && !service.ports.is_empty() => {
-            mistakes.add(PlanError::new(format!("{path}.ports"), PortError::HostNetwork));
-        }
-        NetworkMode::Host | NetworkMode::Own | NetworkMode::None => {}
+    if place.publishes && !service.ports.is_empty() {
+        let error = match place.home {
+            Home::Own => None,
+            Home::Host => Some(PortError::HostNetwork),
+            Home::Guest(_) => Some(PortError::GuestNetwork),
+        };
+        mistakes_of(&format!("{path}.ports"), error, mistakes);
     }
+}
+
+fn mistakes_of(path: &str, error: Option<PortError>, mistakes: &mut Mistakes) {
+    error.into_iter().for_each(|error| mistakes.add(PlanError::new(path, error)));
 }
 
 /// Gives out addresses and ports of the host.
@@ -192,11 +198,14 @@ fn allocate_addresses(
         .instances
         .values()
         .flat_map(|there| there.spec.endpoints.iter().map(move |endpoint| (&there.spec.name, endpoint)))
-        .map(|(name, endpoint)| Held {
+        .flat_map(|(name, endpoint)| endpoint.addresses().map(move |address| (name, endpoint, address)))
+        .map(|(name, endpoint, address)| Held {
             instance: name.clone(),
             network: endpoint.network.clone(),
-            address: endpoint.address.addr(),
-            leaving: vacating.contains(name),
+            address,
+            // What somebody connected by hand to a network that stays is not asked for again.
+            leaving: vacating.contains(name)
+                && (endpoint.by_hand.is_none() || moved.contains_key(&endpoint.network)),
         })
         .collect();
     address::allocate(&networks.by_name(), &held, &seats)
@@ -214,25 +223,48 @@ fn berths<'a>(
     let wishing =
         |place: &&Place<'_>| place.publishes && place.kept().is_none() && !place.service.ports.is_empty();
     for place in places.places.iter().filter(wishing) {
-        let attached = place.service.networks.keys().filter_map(|key| networks.specs.get(key));
-        if place.service.network_mode != NetworkMode::Own
-            || attached.into_iter().all(|network| network.internal)
-        {
+        let attached = || place.service.networks.keys().filter_map(|key| networks.specs.get(key));
+        let leads_in = |network: &&NetworkSpec| !network.internal && network.medium.bridge().is_some();
+        if place.home != Home::Own || !attached().any(|network| leads_in(&network)) {
             notes.insert(format!(
                 "ports of `{}` are not published: it is on no network with a way out",
                 place.service_name
             ));
             continue;
         }
-        let ports: &[Port] = &place.service.ports;
+        let binding = attached().filter(leads_in).find_map(|network| network.host_binding);
+        let bound = |port: &Port| Port { host_ip: port.host_ip.or(binding), ..port.clone() };
+        let ports: Vec<Port> = place.service.ports.iter().map(bound).collect();
+        notes.extend(exposure(place, &ports, &wish.found.host.firewalls));
         berths.push(Berth {
             instance: place.name.clone(),
             owner: (&wish.project.name, place.service_name),
             ports,
+            has_ipv6: attached().filter(leads_in).any(|network| network.ipv6.is_some()),
             previous: place.old.map_or(&[], |old| &old.spec.published),
         });
     }
     berths
+}
+
+/// Tells of ports that everybody reaches though a packet filter of the host turns away what nobody asked for: what
+/// goes to containers never comes by it.
+fn exposure(place: &Place<'_>, ports: &[Port], firewalls: &[String]) -> Option<String> {
+    let open: Vec<String> = ports
+        .iter()
+        .filter(|port| port.host_ip.is_none_or(|ip| ip.is_unspecified()))
+        .map(|port| port.target.to_string())
+        .collect();
+    let is_direct = place.service.publish == PublishMode::Direct;
+    (is_direct && !open.is_empty() && !firewalls.is_empty()).then(|| {
+        format!(
+            "everybody who reaches this machine reaches {} of `{}`, past the rules of {}: publish on 127.0.0.1, or \
+             write `x-trice: {{publish: respect-firewall}}`",
+            open.join(", "),
+            place.service_name,
+            firewalls.join(", ")
+        )
+    })
 }
 
 /// Returns the ports of the host that belong to others, and to containers that this plan leaves alone.
@@ -271,12 +303,21 @@ fn seat<'a>(
     let notes = if wish.options.no_deps { Vec::new() } else { check_probes(wish, &places, &mut mistakes) };
     let mut taken = Vec::new();
     let moved = networks.moved(wish.found);
-    for place in places {
-        let there = place.kept().and_then(|kept| wish.found.instance_of(kept));
-        let instance = match there {
-            Some(there) => Some(instance::reseated(&there.spec, &moved, addresses, wish.realm, ids)),
-            None => instance::wanted(&place, &wish.project.name, &networks.specs, addresses, wish.realm, ids),
-        };
+    let making = Making { project: wish.project, networks, found: wish.found, addresses, realm: wish.realm };
+    let instances: Vec<Option<InstanceSpec>> = places
+        .iter()
+        .map(|place| {
+            place.own_instance()?;
+            let there = place.kept().and_then(|kept| wish.found.instance_of(kept));
+            match there {
+                Some(there) => Some(instance::reseated(&there.spec, &moved, addresses, wish.realm, ids)),
+                None => instance::wanted(place, &making, ids),
+            }
+        })
+        .collect();
+    let by_name: BTreeMap<InstanceName, InstanceSpec> =
+        instances.iter().flatten().map(|instance| (instance.name.clone(), instance.clone())).collect();
+    for (place, instance) in places.into_iter().zip(instances) {
         if let Some(kept) = place.kept() {
             let container = kept.spec.clone();
             taken.push(Taken { place, instance, container, volumes: Vec::new() });
@@ -284,11 +325,13 @@ fn seat<'a>(
         }
         // Only places whose images are here get this far: a plan that fetches ends before.
         let Some(image) = wish.found.images.get(&place.service.image) else { continue };
+        let there = |name| wish.found.instances.get(name).map(|there| &there.spec);
         let lowering = Lowering {
             project: wish.project,
             place: &place,
             image,
-            instance: instance.as_ref(),
+            instance: place.instance_name().and_then(|name| by_name.get(name).or_else(|| there(name))),
+            found: wish.found,
             networks: &networks.specs,
             published: published.get(&place.name).cloned().unwrap_or_default(),
             renew_volumes: wish.options.renew_anonymous_volumes,

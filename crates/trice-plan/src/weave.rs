@@ -10,7 +10,7 @@
 //! start does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use trice_model::container::{ContainerSpec, NetworkNamespace, ObservedContainer};
@@ -27,6 +27,7 @@ use crate::changes::{Changes, Creation, Crew, Start};
 use crate::found;
 use crate::order;
 use crate::plan::{Plan, StepId};
+use crate::subnet::overlap;
 
 /// Orders `changes` into a complete plan.
 pub(crate) fn weave(mut changes: Changes<'_>) -> Plan {
@@ -65,7 +66,7 @@ struct Weaver {
     disconnects: BTreeMap<InstanceName, StepId>,
     /// Disconnects that take an interface from a network.
     networks_freed: BTreeMap<NetworkName, Vec<StepId>>,
-    addresses_freed: BTreeMap<(NetworkName, Ipv4Addr), StepId>,
+    addresses_freed: BTreeMap<(NetworkName, IpAddr), StepId>,
     network_removals: Vec<(NetworkSpec, StepId)>,
     networks: BTreeMap<NetworkName, StepId>,
     volumes: BTreeMap<VolumeName, StepId>,
@@ -136,7 +137,9 @@ impl Weaver {
             let step = self.plan.add(Action::DisconnectInstance(instance.name.clone()), cause, after);
             for endpoint in &instance.endpoints {
                 self.networks_freed.entry(endpoint.network.clone()).or_default().push(step);
-                self.addresses_freed.insert((endpoint.network.clone(), endpoint.address.addr()), step);
+                for address in endpoint.addresses() {
+                    self.addresses_freed.insert((endpoint.network.clone(), address), step);
+                }
             }
             for port in self.ports.get(&instance.name).into_iter().flatten() {
                 self.ports_freed.entry(*port).or_default().insert(instance.name.clone(), step);
@@ -163,8 +166,10 @@ impl Weaver {
     fn create_networks(&mut self, networks: Vec<(NetworkSpec, String)>) {
         for (network, cause) in networks {
             let in_the_way = self.network_removals.iter().filter(|(old, _)| {
-                let (a, b) = (old.subnet, network.subnet);
-                old.name == network.name || a.contains(&b.network()) || b.contains(&a.network())
+                let meets = |a| network.subnets().any(|b| overlap(a, b));
+                old.name == network.name
+                    || old.subnets().any(meets)
+                    || old.medium.bridge().is_some_and(|link| network.medium.bridge() == Some(link))
             });
             let after: Vec<StepId> = in_the_way.map(|(_, step)| *step).collect();
             let name = network.name.clone();
@@ -185,9 +190,9 @@ impl Weaver {
         for (instance, cause) in instances {
             let mut after: Vec<StepId> = self.disconnects.get(&instance.name).copied().into_iter().collect();
             for endpoint in &instance.endpoints {
-                let address = (endpoint.network.clone(), endpoint.address.addr());
                 after.extend(self.networks.get(&endpoint.network));
-                after.extend(self.addresses_freed.get(&address));
+                let freed = |address| self.addresses_freed.get(&(endpoint.network.clone(), address));
+                after.extend(endpoint.addresses().filter_map(freed));
             }
             let name = instance.name.clone();
             let step = self.plan.add(Action::ConnectInstance(instance), cause, after);

@@ -1,30 +1,62 @@
-//! Networks, and how a service is on them.
+//! Networks.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt::Display;
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use trice_model::name::Key;
-use trice_model::network::{Attachment, MacAddress, Network};
-use trice_model::service::{ExtraHost, NetworkMode};
+use trice_model::network::{Driver, IpvlanMode, MacvlanMode, Network, Pool};
+use trice_model::service::NetworkMode;
 
-use crate::bind::{BindMistake, Binder, list_at, texts_at};
+use crate::bind::{BindMistake, Binder, texts_at};
 use crate::tree::node::Node;
 use crate::tree::path::Path;
 
-/// The option that says the largest packet.
-const MTU: &str = "com.docker.network.driver.mtu";
-/// The option that says whether containers may talk to each other.
-const ICC: &str = "com.docker.network.bridge.enable_icc";
+/// How the options of Docker's drivers begin.
+const OPTION: &str = "com.docker.network.";
+
+/// What the options of a driver say.
+#[derive(Debug)]
+struct Options {
+    mtu: Option<u32>,
+    icc: bool,
+    masquerade: bool,
+    host_binding: Option<IpAddr>,
+    interface_prefix: Option<trice_model::name::LinkName>,
+    link: Option<trice_model::name::LinkName>,
+    parent: Option<trice_model::name::LinkName>,
+    macvlan_mode: MacvlanMode,
+    ipvlan_mode: IpvlanMode,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mtu: None,
+            icc: true,
+            masquerade: true,
+            host_binding: None,
+            interface_prefix: None,
+            link: None,
+            parent: None,
+            macvlan_mode: MacvlanMode::default(),
+            ipvlan_mode: IpvlanMode::default(),
+        }
+    }
+}
 
 impl Binder<'_> {
-    /// Returns the project's networks. If `with_default`, one of them is `default`, even if the files do not say so:
-    /// `network_mode: bridge` leads there.
+    /// Returns the project's networks, without those that each machine has and that mean a way of having one. If
+    /// `with_default`, one of them is `default`, even if the files do not say so: `network_mode: bridge` leads there.
     pub(super) fn networks(&mut self, with_default: bool) -> BTreeMap<Key, Network> {
         let model = self.model;
         let mut networks = BTreeMap::new();
         for (key, node) in model.root.entries_at("networks") {
+            if builtin(node).is_some() {
+                continue;
+            }
             let section = Path::Root.key("networks");
             let network = self.network(node, &section.key(key));
             networks.extend(key.parse::<Key>().ok().zip(network));
@@ -34,12 +66,16 @@ impl Binder<'_> {
             let network = name.parse().ok().map(|name| Network {
                 name,
                 external: false,
+                driver: Driver::Bridge { link: None },
                 internal: false,
-                subnet: None,
-                gateway: None,
-                ip_range: None,
+                attachable: false,
+                ipv4: Some(Pool::default()),
+                ipv6: None,
                 mtu: None,
                 icc: true,
+                masquerade: true,
+                host_binding: None,
+                interface_prefix: None,
                 labels: BTreeMap::new(),
             });
             networks.extend("default".parse().ok().zip(network));
@@ -48,174 +84,175 @@ impl Binder<'_> {
     }
 
     fn network(&mut self, node: &Node, path: &Path<'_>) -> Option<Network> {
-        if let Some(driver) =
-            node.get("driver").filter(|driver| !matches!(driver.as_text(), Some("" | "bridge")))
-        {
-            let what = format!("network driver `{}`", driver.as_text().unwrap_or_default());
-            self.not_honoured(driver, &path.key("driver"), what);
-        }
-        if let Some(enabled) = node.get("enable_ipv4").filter(|enabled| !enabled.is_true()) {
-            self.not_honoured(enabled, &path.key("enable_ipv4"), "a network without IPv4");
-        }
-        let (mtu, icc) = self.driver_options(node, path);
-        let pool = self.pool(node, path);
-        let at = |key: &str| pool.and_then(|pool| pool.get(key));
-        let pools = path.key("ipam");
-        let here = pools.key("config");
-        let subnet: Option<Ipv4Net> = at("subnet").and_then(|node| self.address(node, &here));
-        let gateway: Option<Ipv4Addr> = at("gateway").and_then(|node| self.address(node, &here));
-        let ip_range: Option<Ipv4Net> = at("ip_range").and_then(|node| self.address(node, &here));
-        if let (Some(subnet), Some(pool)) = (subnet, pool) {
-            let outside = |inside: bool, text: String| {
-                (!inside).then(|| BindMistake::OutsideSubnet(text, subnet.to_string()))
-            };
-            let checks = [
-                gateway.and_then(|gateway| outside(subnet.contains(&gateway), gateway.to_string())),
-                ip_range.and_then(|range| outside(subnet.contains(&range), range.to_string())),
-            ];
-            for mistake in checks.into_iter().flatten() {
-                self.mistake(pool, &here, mistake);
-            }
-        }
+        let options = self.driver_options(node, path);
+        let driver = self.driver(node, &options, path);
+        let (ipv4, ipv6) = self.pools(node, path);
         Some(Network {
             name: self.value_at(node, "name", path)?,
             external: node.get("external").is_some_and(Node::is_true),
+            driver,
             internal: node.get("internal").is_some_and(Node::is_true),
-            subnet: subnet.map(|subnet| subnet.trunc()),
-            gateway,
-            ip_range: ip_range.map(|range| range.trunc()),
-            mtu,
-            icc,
+            attachable: node.get("attachable").is_some_and(Node::is_true),
+            ipv4,
+            ipv6,
+            mtu: options.mtu,
+            icc: options.icc,
+            masquerade: options.masquerade,
+            host_binding: options.host_binding,
+            interface_prefix: options.interface_prefix,
             labels: texts_at(node, "labels"),
         })
     }
 
-    fn driver_options(&mut self, node: &Node, path: &Path<'_>) -> (Option<u32>, bool) {
-        let (mut mtu, mut icc) = (None, true);
-        let here = path.key("driver_opts");
-        for (key, value) in node.entries_at("driver_opts") {
-            match (key, value.as_text()) {
-                (MTU, Some(_)) => mtu = self.value(value, &here.key(key)),
-                (ICC, Some(text @ ("true" | "false" | "1" | "0"))) => icc = matches!(text, "true" | "1"),
-                (_, None) => {}
-                (_, Some(_)) => self.not_honoured(value, &here.key(key), format!("driver option `{key}`")),
+    fn driver(&mut self, node: &Node, options: &Options, path: &Path<'_>) -> Driver {
+        let bridge = || Driver::Bridge { link: options.link.clone() };
+        let Some(driver) = node.get("driver") else { return bridge() };
+        let here = path.key("driver");
+        match (driver.as_text().unwrap_or_default(), &options.parent) {
+            ("" | "bridge" | "default", _) => bridge(),
+            ("macvlan", Some(parent)) => {
+                Driver::Macvlan { parent: parent.clone(), mode: options.macvlan_mode }
+            }
+            ("ipvlan", Some(parent)) => Driver::Ipvlan { parent: parent.clone(), mode: options.ipvlan_mode },
+            (name @ ("macvlan" | "ipvlan"), None) => {
+                let what = format!("network driver `{name}` without the option `parent`");
+                self.not_honoured(driver, &here, what);
+                bridge()
+            }
+            (other, _) => {
+                self.not_honoured(driver, &here, format!("network driver `{other}`"));
+                bridge()
             }
         }
-        (mtu, icc)
     }
 
-    /// Returns the one IPv4 pool.
-    fn pool<'n>(&mut self, node: &'n Node, path: &Path<'_>) -> Option<&'n Node> {
-        let ipam = node.get("ipam")?;
+    fn driver_options(&mut self, node: &Node, path: &Path<'_>) -> Options {
+        let mut options = Options::default();
+        let list = path.key("driver_opts");
+        let driver = node.text_at("driver").unwrap_or_default();
+        for (key, value) in node.entries_at("driver_opts") {
+            let here = list.key(key);
+            let Some(text) = value.as_text() else { continue };
+            match (driver, key.strip_prefix(OPTION).unwrap_or(key)) {
+                (_, "driver.mtu") => options.mtu = self.value(value, &here),
+                (_, "container_iface_prefix") => options.interface_prefix = self.value(value, &here),
+                ("" | "bridge", "bridge.name") => options.link = self.value(value, &here),
+                ("" | "bridge", "bridge.enable_icc") => {
+                    options.icc = self.flag(value, text, &here).unwrap_or(true);
+                }
+                ("" | "bridge", "bridge.enable_ip_masquerade") => {
+                    options.masquerade = self.flag(value, text, &here).unwrap_or(true);
+                }
+                ("" | "bridge", "bridge.host_binding_ipv4") => {
+                    options.host_binding = self.address(value, &here);
+                }
+                ("macvlan" | "ipvlan", "parent") => options.parent = self.value(value, &here),
+                ("macvlan", "macvlan_mode") => match text {
+                    "bridge" => options.macvlan_mode = MacvlanMode::Bridge,
+                    "private" => options.macvlan_mode = MacvlanMode::Private,
+                    "vepa" => options.macvlan_mode = MacvlanMode::Vepa,
+                    "passthru" => options.macvlan_mode = MacvlanMode::Passthru,
+                    _ => self.wrong(value, &here, text, "`bridge`, `private`, `vepa` or `passthru`"),
+                },
+                ("ipvlan", "ipvlan_mode") => match text {
+                    "l2" => options.ipvlan_mode = IpvlanMode::L2,
+                    "l3" => options.ipvlan_mode = IpvlanMode::L3,
+                    "l3s" => options.ipvlan_mode = IpvlanMode::L3s,
+                    _ => self.wrong(value, &here, text, "`l2`, `l3` or `l3s`"),
+                },
+                _ => self.not_honoured(value, &here, format!("driver option `{key}`")),
+            }
+        }
+        options
+    }
+
+    fn wrong(&mut self, node: &Node, path: &Path<'_>, text: &str, wanted: &'static str) {
+        self.mistake(node, path, BindMistake::NotA { text: text.to_owned(), wanted });
+    }
+
+    /// Reads what an option of a driver says for yes and no.
+    fn flag(&mut self, node: &Node, text: &str, path: &Path<'_>) -> Option<bool> {
+        match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+            _ => {
+                self.wrong(node, path, text, "`true` or `false`");
+                None
+            }
+        }
+    }
+
+    /// Returns the addresses of a network, in each version of IP that it has.
+    fn pools(
+        &mut self,
+        node: &Node,
+        path: &Path<'_>,
+    ) -> (Option<trice_model::network::Ipv4Pool>, Option<trice_model::network::Ipv6Pool>) {
+        let ipam = node.get("ipam");
         let here = path.key("ipam");
-        if let Some(driver) =
-            ipam.get("driver").filter(|driver| !matches!(driver.as_text(), Some("" | "default")))
+        if let Some(driver) = ipam
+            .and_then(|ipam| ipam.get("driver"))
+            .filter(|driver| !matches!(driver.as_text(), Some("" | "default")))
         {
             let what = format!("address driver `{}`", driver.as_text().unwrap_or_default());
             self.not_honoured(driver, &here, what);
         }
-        let mut first = None;
-        for (index, pool) in ipam.list_at("config").iter().enumerate() {
-            let list = here.key("config");
-            let ipv6 = pool.text_at("subnet").is_some_and(|subnet| subnet.contains(':'));
-            if ipv6 {
-                self.not_honoured(pool, &list.index(index), "an IPv6 subnet");
-            } else if first.is_some() {
-                self.not_honoured(pool, &list.index(index), "a second subnet");
-            } else {
-                first = Some(pool);
-            }
-        }
-        first
-    }
-
-    pub(super) fn network_mode(&mut self, service: &Node, path: &Path<'_>) -> NetworkMode {
-        let Some(mode) = service.get("network_mode") else { return NetworkMode::Own };
-        match mode.as_text().unwrap_or_default() {
-            "" | "bridge" | "default" => NetworkMode::Own,
-            "host" => NetworkMode::Host,
-            "none" => NetworkMode::None,
-            other => {
-                let what = format!("network mode `{other}`");
-                self.not_honoured(mode, &path.key("network_mode"), what);
-                NetworkMode::Own
-            }
-        }
-    }
-
-    pub(super) fn attachments(
-        &mut self,
-        service: &Node,
-        mode: NetworkMode,
-        path: &Path<'_>,
-    ) -> BTreeMap<Key, Attachment> {
-        let mut attachments = BTreeMap::new();
-        let list = path.key("networks");
-        for (key, node) in service.entries_at("networks") {
-            let attachment = self.attachment(node, &list.key(key));
-            attachments.extend(key.parse::<Key>().ok().zip(Some(attachment)));
-        }
-        // Docker's own `bridge` network is none of the project's; the nearest that is here is the default one.
-        if mode == NetworkMode::Own && attachments.is_empty() && service.get("provider").is_none() {
-            attachments.extend("default".parse().ok().zip(Some(Attachment::default())));
-        }
-        if let Some(mac) = self.value_at::<MacAddress>(service, "mac_address", path) {
-            let main = attachments
-                .iter_mut()
-                .max_by_key(|(key, on)| (on.priority, std::cmp::Reverse((*key).clone())));
-            match main {
-                Some((_, on)) if on.mac_address.is_some_and(|other| other != mac) => {
-                    let mistake = BindMistake::Differ("mac_address", "networks.*.mac_address");
-                    self.mistake(service, &path.key("mac_address"), mistake);
+        let list = here.key("config");
+        let mut first: [Option<(&Node, usize)>; 2] = [None, None];
+        let pools = ipam.map(|ipam| ipam.list_at("config")).unwrap_or_default();
+        for (index, pool) in pools.iter().enumerate() {
+            match &mut first[usize::from(is_ipv6(pool))] {
+                Some(_) => {
+                    self.not_honoured(pool, &list.index(index), "a second subnet of the same version of IP")
                 }
-                Some((_, on)) => on.mac_address = Some(mac),
-                None => {}
+                none => *none = Some((pool, index)),
             }
         }
-        attachments
-    }
-
-    fn attachment(&mut self, node: &Node, path: &Path<'_>) -> Attachment {
-        Attachment {
-            aliases: list_at(node, "aliases"),
-            ipv4_address: node
-                .get("ipv4_address")
-                .and_then(|node| self.address(node, &path.key("ipv4_address"))),
-            mac_address: self.value_at(node, "mac_address", path),
-            priority: self.number_at(node, "priority", path).unwrap_or_default(),
-            gw_priority: self.number_at(node, "gw_priority", path).unwrap_or_default(),
-            interface_name: self.value_at(node, "interface_name", path),
-        }
-    }
-
-    pub(super) fn extra_hosts(&mut self, service: &Node, path: &Path<'_>) -> Vec<(String, ExtraHost)> {
-        let mut hosts = Vec::new();
-        let list = path.key("extra_hosts");
-        for (index, item) in service.list_at("extra_hosts").iter().enumerate() {
-            let Some((name, addresses)) = item.as_text().and_then(split_host) else { continue };
-            for text in addresses.split(',') {
-                let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-                match bare.parse::<IpAddr>() {
-                    Ok(address) => hosts.push((name.to_owned(), ExtraHost::Address(address))),
-                    Err(_) if bare == "host-gateway" => hosts.push((name.to_owned(), ExtraHost::HostGateway)),
-                    Err(_) => {
-                        let mistake = BindMistake::Address(text.to_owned());
-                        self.mistake(item, &list.index(index), mistake);
-                    }
-                }
+        let says = |key: &str| node.get(key).map(Node::is_true);
+        let [ipv4, ipv6] = first;
+        for (key, pool) in [("enable_ipv4", ipv4), ("enable_ipv6", ipv6)] {
+            if let (Some(false), Some((pool, index))) = (says(key), pool) {
+                self.mistake(pool, &list.index(index), BindMistake::Differ(key, "ipam.config"));
             }
         }
-        hosts
+        let wants_ipv6 = says("enable_ipv6").unwrap_or(ipv6.is_some());
+        let ipv4 = says("enable_ipv4")
+            .unwrap_or(true)
+            .then(|| ipv4.map(|(pool, index)| self.pool(pool, &list.index(index))).unwrap_or_default());
+        let ipv6 = wants_ipv6
+            .then(|| ipv6.map(|(pool, index)| self.pool(pool, &list.index(index))).unwrap_or_default());
+        (ipv4, ipv6)
     }
 
-    pub(super) fn addresses(&mut self, service: &Node, key: &str, path: &Path<'_>) -> Vec<IpAddr> {
-        let list = path.key(key);
-        let items = service.list_at(key).iter().enumerate();
-        items.filter_map(|(index, item)| self.address(item, &list.index(index))).collect()
+    /// Returns a pool of one version of IP, having checked that it fits together.
+    fn pool<Net, Address>(&mut self, node: &Node, path: &Path<'_>) -> Pool<Net, Address>
+    where
+        Net: FromStr + Copy + Into<IpNet>,
+        Address: FromStr + Copy + Into<IpAddr> + Display,
+    {
+        let at = |binder: &mut Self, key: &str| node.get(key).and_then(|node| binder.address(node, path));
+        let (subnet, ip_range): (Option<Net>, Option<Net>) = (at(self, "subnet"), at(self, "ip_range"));
+        let gateway: Option<Address> = node.get("gateway").and_then(|node| self.address(node, path));
+        let mut aux_addresses = BTreeMap::new();
+        for (name, value) in node.entries_at("aux_addresses") {
+            let address: Option<Address> = self.address(value, path);
+            aux_addresses.extend(address.map(|address| (name.to_owned(), address)));
+        }
+        if let Some(subnet) = subnet.map(Into::<IpNet>::into) {
+            let addresses = gateway.into_iter().chain(aux_addresses.values().copied());
+            for address in addresses.map(Into::<IpAddr>::into).filter(|address| !subnet.contains(address)) {
+                self.mistake(node, path, BindMistake::OutsideSubnet(address.to_string(), subnet.to_string()));
+            }
+            let range = ip_range.map(Into::<IpNet>::into);
+            for range in range.into_iter().filter(|range| !subnet.contains(range)) {
+                self.mistake(node, path, BindMistake::OutsideSubnet(range.to_string(), subnet.to_string()));
+            }
+        }
+        Pool { subnet, gateway, ip_range, aux_addresses }
     }
 
     /// Parses an address, or a range of them.
-    fn address<T: FromStr>(&mut self, node: &Node, path: &Path<'_>) -> Option<T> {
+    pub(super) fn address<T: FromStr>(&mut self, node: &Node, path: &Path<'_>) -> Option<T> {
         let text = node.as_text().filter(|text| !text.is_empty())?;
         let address = text.parse().ok();
         if address.is_none() {
@@ -225,7 +262,22 @@ impl Binder<'_> {
     }
 }
 
-/// Splits `host=address` or `host:address`.
-pub(crate) fn split_host(text: &str) -> Option<(&str, &str)> {
-    text.split_once('=').or_else(|| text.split_once(':'))
+/// Tells whether a pool is of IPv6, by whichever of its parts is there.
+fn is_ipv6(pool: &Node) -> bool {
+    ["subnet", "gateway", "ip_range"]
+        .iter()
+        .any(|key| pool.text_at(key).is_some_and(|text| text.contains(':')))
+}
+
+/// Returns what a network means that each machine has: a service on it has the host's network, none, or, on
+/// `bridge`, one of its own.
+pub(super) fn builtin(node: &Node) -> Option<NetworkMode> {
+    let is_external = node.get("external").is_some_and(Node::is_true);
+    let name = node.text_at("name").filter(|_| is_external);
+    match (node.text_at("driver"), name) {
+        (Some("host"), _) | (_, Some("host")) => Some(NetworkMode::Host),
+        (Some("none" | "null"), _) | (_, Some("none")) => Some(NetworkMode::None),
+        (_, Some("bridge")) => Some(NetworkMode::Own),
+        (Some(_) | None, _) => None,
+    }
 }

@@ -19,9 +19,6 @@ impl Binder<'_> {
 
     fn port(&mut self, item: &Node, path: &Path<'_>) -> Option<Port> {
         let protocol = self.value_at(item, "protocol", path).unwrap_or(Protocol::Tcp);
-        if protocol == Protocol::Sctp {
-            self.not_honoured(item, path, "protocol `sctp`");
-        }
         let number: u16 = self.number_at(item, "target", path)?;
         if number == 0 {
             self.mistake(item, &path.key("target"), BindMistake::OutOfRange(0));
@@ -31,11 +28,8 @@ impl Binder<'_> {
             Some(node) => self.host_port(node, &path.key("published"))?,
         };
         let host_ip = self.value_at::<IpAddr>(item, "host_ip", path);
-        if host_ip.is_some_and(|ip| ip.is_ipv6()) {
-            self.not_honoured(item, path, "an IPv6 address of the host");
-        }
         let target = ContainerPort { protocol, number };
-        Some(Port { target, published, host_ip: host_ip.filter(|ip| !ip.is_unspecified()) })
+        Some(Port { target, published, host_ip })
     }
 
     fn host_port(&mut self, node: &Node, path: &Path<'_>) -> Option<HostPort> {

@@ -5,24 +5,19 @@ use std::time::Duration;
 
 use trice_model::health::{HealthTest, Healthcheck};
 use trice_model::image::ImageRef;
-use trice_model::service::{Condition, Dependency, Link, LinksEnv, PullPolicy, Service};
+use trice_model::service::{Condition, Dependency, Link, PullPolicy, Service};
 
-use crate::bind::{BindMistake, Binder, list_at, texts_at};
+use crate::bind::{BindMistake, Binder, Own, list_at, texts_at};
 use crate::tree::node::Node;
 use crate::tree::path::Path;
 
 impl Binder<'_> {
     /// Returns the service `key`; nothing if it has no image.
-    pub(super) fn service(
-        &mut self,
-        key: &str,
-        node: &Node,
-        links_env: LinksEnv,
-        path: &Path<'_>,
-    ) -> Option<Service> {
+    pub(super) fn service(&mut self, key: &str, node: &Node, over: Own, path: &Path<'_>) -> Option<Service> {
         node.as_map()?;
         self.modes(node, path);
-        let network_mode = self.network_mode(node, path);
+        let (network_mode, networks) = self.networking(node, path);
+        let own = self.own(node, path);
         Some(Service {
             image: self.image(key, node, path)?,
             pull_policy: self.pull_policy(node, path),
@@ -39,8 +34,9 @@ impl Binder<'_> {
             labels: texts_at(node, "labels"),
             depends_on: self.depends_on(node),
             links: self.links(node, path),
+            external_links: self.external_links(node, path),
             network_mode,
-            networks: self.attachments(node, network_mode, path),
+            networks,
             expose: self.expose(node, path),
             ports: self.ports(node, path),
             dns: self.addresses(node, "dns", path),
@@ -66,7 +62,8 @@ impl Binder<'_> {
             ulimits: self.ulimits(node),
             resources: self.resources(node, path),
             oom_score_adj: self.number_at(node, "oom_score_adj", path),
-            links_env: self.links_env(node, path).unwrap_or(links_env),
+            links_env: own.links_env.or(over.links_env).unwrap_or_default(),
+            publish: own.publish.or(over.publish).unwrap_or_default(),
         })
     }
 

@@ -62,6 +62,7 @@ x-trice: { links_env: off }
             image: rootfs:/
             links_env: "off"
             network_mode: none
+            publish: direct
             pull_policy: missing
             replicas: 1
             restart: "no"
@@ -154,6 +155,7 @@ x-trice: { links_env: off }
                 target:
                   number: 70
                   protocol: tcp
+            publish: direct
             pull_policy: missing
             read_only: true
             replicas: 3
@@ -226,12 +228,14 @@ x-trice: { links_env: off }
             working_dir: /srv
         networks:
           front:
-            gateway: 10.1.0.1
             internal: true
-            ip_range: 10.1.0.128/25
+            ipv4:
+              gateway: 10.1.0.1
+              ip_range: 10.1.0.128/25
+              subnet: 10.1.0.0/24
+            masquerade: true
             mtu: 1400
             name: shop_front
-            subnet: 10.1.0.0/24
         volumes:
           data:
             labels:
@@ -254,8 +258,7 @@ services:
     privileged: false
     oom_kill_disable: false
     pid: host
-    network_mode: 'service:db'
-    ports: ['[::1]:80:80', '81:81/sctp']
+    network_mode: 'ns:/run/netns/x'
     volumes: ['/a:/b:shared', { type: image, source: x, target: /i }]
     security_opt: ['label=disable']
     deploy: { placement: { constraints: [a] }, resources: { reservations: { cpus: '1' } } }
@@ -265,31 +268,30 @@ services:
   db:
     image: x
     deploy: { placement: { constraints: [a] } }
-    networks: { n: { ipv6_address: '::2' } }
+    networks: { n: { driver_opts: { com.docker.network.endpoint.dns: x } } }
 networks:
-  n: { driver: macvlan, enable_ipv6: true, ipam: { config: [{ subnet: 10.0.0.0/8 }, { subnet: 'fd00::/64' }] } }
+  n: { driver: macvlan, ipam: { driver: dhcp, config: [{ subnet: 10.0.0.0/8 }, { subnet: 11.0.0.0/8 }] } }
+  o: { driver: overlay, driver_opts: { com.docker.network.bridge.inhibit_ipv4: 'true' } }
 volumes: { v: { driver: nfs, driver_opts: { a: b } } }
 secrets: { s: { file: s } }
 ";
     insta::assert_snapshot!(told(text), @"
-        warning: compose.yaml:14:15 services.web.deploy.placement: `placement` is for Swarm, and means nothing here
-        warning: compose.yaml:14:77 services.web.deploy.resources.reservations.cpus: `cpus` is for Swarm, and means nothing here
-        warning: compose.yaml:15:5 services.web.isolation: `isolation` is for Windows, and means nothing here
+        warning: compose.yaml:13:15 services.web.deploy.placement: `placement` is for Swarm, and means nothing here
+        warning: compose.yaml:13:77 services.web.deploy.resources.reservations.cpus: `cpus` is for Swarm, and means nothing here
+        warning: compose.yaml:14:5 services.web.isolation: `isolation` is for Windows, and means nothing here
         not yet: compose.yaml:4:5 services.web.build: `build` is not honoured yet
         not yet: compose.yaml:5:5 services.web.secrets: `secrets` is not honoured yet
         not yet: compose.yaml:6:5 services.web.gpus: `gpus` is not honoured yet
         not yet: compose.yaml:9:5 services.web.pid: `pid` is not honoured yet
-        not yet: compose.yaml:10:19 services.web.network_mode: network mode `service:db` is not honoured yet
-        not yet: compose.yaml:11:13 services.web.ports[0]: an IPv6 address of the host is not honoured yet
-        not yet: compose.yaml:11:28 services.web.ports[1]: protocol `sctp` is not honoured yet
-        not yet: compose.yaml:12:15 services.web.volumes[0]: propagation `shared` is not honoured yet
-        not yet: compose.yaml:12:31 services.web.volumes[1]: a mount of type `image` is not honoured yet
-        not yet: compose.yaml:13:20 services.web.security_opt[0]: security option `label=disable` is not honoured yet
-        not yet: compose.yaml:16:18 services.web.pull_policy: pull policy `daily` is not honoured yet
-        not yet: compose.yaml:21:22 services.db.networks.n.ipv6_address: `ipv6_address` is not honoured yet
-        not yet: compose.yaml:23:16 networks.n.driver: network driver `macvlan` is not honoured yet
-        not yet: compose.yaml:23:25 networks.n.enable_ipv6: `enable_ipv6` is not honoured yet
-        not yet: compose.yaml:23:85 networks.n.ipam.config[1]: an IPv6 subnet is not honoured yet
+        not yet: compose.yaml:10:19 services.web.network_mode: network mode `ns:/run/netns/x` is not honoured yet
+        not yet: compose.yaml:11:15 services.web.volumes[0]: propagation `shared` is not honoured yet
+        not yet: compose.yaml:11:31 services.web.volumes[1]: a mount of type `image` is not honoured yet
+        not yet: compose.yaml:12:20 services.web.security_opt[0]: security option `label=disable` is not honoured yet
+        not yet: compose.yaml:15:18 services.web.pull_policy: pull policy `daily` is not honoured yet
+        not yet: compose.yaml:20:70 services.db.networks.n.driver_opts.com.docker.network.endpoint.dns: endpoint option `com.docker.network.endpoint.dns` is not honoured yet
+        not yet: compose.yaml:22:16 networks.n.driver: network driver `macvlan` without the option `parent` is not honoured yet
+        not yet: compose.yaml:22:41 networks.n.ipam: address driver `dhcp` is not honoured yet
+        not yet: compose.yaml:22:80 networks.n.ipam.config[1]: a second subnet of the same version of IP is not honoured yet
         ");
 }
 
@@ -308,12 +310,16 @@ services:
     mem_limit: -5
     ports: [{ target: 80, published: '99999' }]
     volumes: ['./a:b']
-    networks: { default: { ipv4_address: x, mac_address: y } }
+    networks: { default: { ipv4_address: x, ipv6_address: 10.0.0.9, mac_address: y, link_local_ips: [z] } }
     healthcheck: { test: [CMD, x], start_interval: 1s }
     deploy: { restart_policy: { condition: often } }
-    x-trice: { links_env: loud, link_env: off }
+    x-trice: { links_env: loud, link_env: off, publish: never }
+  two: { image: x, mac_address: 02:42:0a:01:00:05, network_mode: none }
+  three: { image: x, networks: [machine, default] }
 networks:
-  default: { ipam: { config: [{ subnet: 10.0.0.0/24, gateway: 10.0.1.1 }] } }
+  default: { ipam: { config: [{ subnet: 10.0.0.0/24, gateway: 10.0.1.1, aux_addresses: { a: 10.0.2.1 } }] } }
+  off: { enable_ipv6: false, driver_opts: { com.docker.network.bridge.enable_icc: maybe }, ipam: { config: [{ subnet: 'fd00::/64' }] } }
+  machine: { external: true, name: host }
 ";
     insta::assert_snapshot!(told(text), @"
         compose.yaml:5:15 services.web.hostname: `a_b/c` is not a valid host name: it has 1 to 253 bytes: labels of a-z, A-Z, 0-9, `-` and `_`, joined by dots
@@ -325,13 +331,177 @@ networks:
         compose.yaml:12:38 services.web.ports[0].published: host port `99999` is above 65535 [ports end at 65535]
         compose.yaml:13:15 services.web.volumes[0]: a mount must stand at an absolute path, and `b` is none
         compose.yaml:14:42 services.web.networks.default.ipv4_address: `x` is not an address
-        compose.yaml:14:58 services.web.networks.default.mac_address: `y` is not a MAC address: write six bytes in hexadecimal, such as `02:42:ac:11:00:02`
+        compose.yaml:14:59 services.web.networks.default.ipv6_address: `10.0.0.9` is not an address
+        compose.yaml:14:82 services.web.networks.default.mac_address: `y` is not a MAC address: write six bytes in hexadecimal, such as `02:42:ac:11:00:02`
+        compose.yaml:14:102 services.web.networks.default.link_local_ips[0]: `z` is not an address
         compose.yaml:15:52 services.web.healthcheck.start_interval: `start_interval` means nothing without `start_period`
         compose.yaml:16:31 services.web.deploy.restart_policy.condition: `often` is not `none`, `on-failure` or `any`
         compose.yaml:17:27 services.web.x-trice.links_env: `loud` is not `off`, `ports` or `full`
         compose.yaml:17:33 services.web.x-trice.link_env: unknown attribute `link_env` [did you mean `links_env`?]
-        compose.yaml:19:31 networks.default.ipam.config: 10.0.1.1 is not in the subnet 10.0.0.0/24
+        compose.yaml:17:57 services.web.x-trice.publish: `never` is not `direct` or `respect-firewall`
+        compose.yaml:18:8 services.two.mac_address: the service is on no network whose interface could have it
+        compose.yaml:19:10 services.three.networks.machine: `machine` is not a network that can be joined beside others
+        compose.yaml:21:31 networks.default.ipam.config[0]: 10.0.1.1 is not in the subnet 10.0.0.0/24
+        compose.yaml:21:31 networks.default.ipam.config[0]: 10.0.2.1 is not in the subnet 10.0.0.0/24
         ");
+}
+
+#[test]
+fn networks_come_out_with_all_that_can_be_said_of_them() {
+    let text = "
+name: p
+services:
+  web:
+    image: x
+    networks:
+      all: { ipv6_address: 'fd00:1::9', link_local_ips: [169.254.3.4, 'fe80::9'], interface_name: lan0,
+             driver_opts: { com.docker.network.endpoint.sysctls: 'net.ipv4.conf.IFNAME.log_martians=1' } }
+      plain: { driver_opts: { com.docker.network.endpoint.ifname: wan0 } }
+    external_links: ['other-db-1:db', cache]
+    ports: ['[::1]:80:80', '81:81/sctp', '[::]:82:82/udp']
+    x-trice: { publish: respect-firewall }
+  guest: { image: x, network_mode: 'service:web' }
+  friend: { image: x, network_mode: 'container:other-db-1' }
+  hosted: { image: x, networks: [machine] }
+  alone: { image: x, networks: [nothing] }
+networks:
+  all:
+    enable_ipv6: true
+    attachable: true
+    driver_opts:
+      com.docker.network.bridge.name: br-shop
+      com.docker.network.bridge.enable_ip_masquerade: 'false'
+      com.docker.network.bridge.host_binding_ipv4: 127.0.0.1
+      com.docker.network.container_iface_prefix: net
+    ipam: { config: [
+      { subnet: 10.1.0.0/24, aux_addresses: { router: 10.1.0.254 } },
+      { subnet: 'fd00:1::/64', gateway: 'fd00:1::fe', ip_range: 'fd00:1::/80' }] }
+  plain: { enable_ipv4: false, enable_ipv6: true }
+  lan: { driver: macvlan, driver_opts: { parent: eth0, macvlan_mode: private } }
+  other: { driver: ipvlan, driver_opts: { parent: eth0, ipvlan_mode: l3 } }
+  machine: { external: true, name: host }
+  nothing: { external: true, name: none }
+";
+    insta::assert_snapshot!(project(text), @r#"
+    name: p
+    services:
+      alone:
+        attach: true
+        image: x:latest
+        links_env: ports
+        network_mode: none
+        publish: direct
+        pull_policy: missing
+        replicas: 1
+        restart: "no"
+      friend:
+        attach: true
+        image: x:latest
+        links_env: ports
+        network_mode:
+          container: other-db-1
+        publish: direct
+        pull_policy: missing
+        replicas: 1
+        restart: "no"
+      guest:
+        attach: true
+        depends_on:
+          web:
+            condition: service_started
+            required: true
+            restart: true
+        image: x:latest
+        links_env: ports
+        network_mode:
+          service: web
+        publish: direct
+        pull_policy: missing
+        replicas: 1
+        restart: "no"
+      hosted:
+        attach: true
+        image: x:latest
+        links_env: ports
+        network_mode: host
+        publish: direct
+        pull_policy: missing
+        replicas: 1
+        restart: "no"
+      web:
+        attach: true
+        external_links:
+          - alias: db
+            container: other-db-1
+          - alias: cache
+            container: cache
+        image: x:latest
+        links_env: ports
+        network_mode: own
+        networks:
+          all:
+            gw_priority: 0
+            interface_name: lan0
+            ipv6_address: fd00:1::9
+            link_local_ips:
+              - 169.254.3.4
+              - fe80::9
+            priority: 0
+            sysctls:
+              net.ipv4.conf.IFNAME.log_martians: "1"
+          plain:
+            gw_priority: 0
+            interface_name: wan0
+            priority: 0
+        ports:
+          - host_ip: "::1"
+            published:
+              fixed: 80
+            target:
+              number: 80
+              protocol: tcp
+          - host_ip: null
+            published:
+              fixed: 81
+            target:
+              number: 81
+              protocol: sctp
+          - host_ip: "::"
+            published:
+              fixed: 82
+            target:
+              number: 82
+              protocol: udp
+        publish: respect-firewall
+        pull_policy: missing
+        replicas: 1
+        restart: "no"
+    networks:
+      all:
+        attachable: true
+        driver:
+          bridge:
+            link: br-shop
+        host_binding: 127.0.0.1
+        icc: true
+        interface_prefix: net
+        ipv4:
+          aux_addresses:
+            router: 10.1.0.254
+          subnet: 10.1.0.0/24
+        ipv6:
+          gateway: fd00:1::fe
+          ip_range: fd00:1::/80
+          subnet: fd00:1::/64
+        name: p_all
+      plain:
+        icc: true
+        masquerade: true
+        name: p_plain
+    files:
+      - /p/compose.yaml
+    working_dir: /p
+    "#);
 }
 
 #[test]
@@ -348,12 +518,14 @@ fn bridge_mode_is_the_default_network() {
               default:
                 gw_priority: 0
                 priority: 0
+            publish: direct
             pull_policy: missing
             replicas: 1
             restart: "no"
         networks:
           default:
             icc: true
+            masquerade: true
             name: p_default
         files:
           - /p/compose.yaml
@@ -362,7 +534,7 @@ fn bridge_mode_is_the_default_network() {
 }
 
 #[test]
-fn zero_is_no_limit_and_the_unspecified_address_is_all_of_them() {
+fn zero_is_no_limit_and_the_unspecified_address_is_all_of_its_version() {
     let text = "
 name: p
 services:
@@ -388,7 +560,7 @@ services:
         links_env: ports
         network_mode: none
         ports:
-          - host_ip: null
+          - host_ip: 0.0.0.0
             published:
               fixed: 80
             target:
@@ -399,6 +571,7 @@ services:
             target:
               number: 81
               protocol: tcp
+        publish: direct
         pull_policy: missing
         replicas: 1
         resources:

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 use trice_model::units::format_duration;
 
-use crate::bind::network::split_host;
+use crate::bind::attachment::split_host;
 use crate::load::Model;
 use crate::schema::root::ROOT;
 use crate::schema::shape::{Attribute, Object, Output, Shape, Short};

@@ -54,12 +54,12 @@ pub(crate) static HEALTHCHECK: Object = Object::new(&[
 /// `networks.*` of a service.
 pub(crate) static ENDPOINT: Object = Object::new(&[
     attribute("aliases", &TEXT_SET, "More names for it there.").unique(Unique::Text),
-    attribute("driver_opts", &Options, "Options of the driver.").not_yet(),
+    attribute("driver_opts", &Options, "Options of the driver."),
     attribute("gw_priority", &INTEGER, "The network with the highest gives the default route."),
     attribute("interface_name", &Text, "The name of the interface in the container."),
     attribute("ipv4_address", &Text, "A fixed IPv4 address."),
-    attribute("ipv6_address", &Text, "A fixed IPv6 address.").not_yet(),
-    attribute("link_local_ips", &TEXT_SET, "More addresses, link-local ones.").unique(Unique::Text).not_yet(),
+    attribute("ipv6_address", &Text, "A fixed IPv6 address."),
+    attribute("link_local_ips", &TEXT_SET, "More addresses, link-local ones.").unique(Unique::Text),
     attribute("mac_address", &Text, "A fixed hardware address."),
     attribute("priority", &INTEGER, "The network with the highest comes first."),
 ]);

@@ -11,10 +11,10 @@ pub(crate) static NETWORK: Object = Object::new(&[
     attribute("ipam", &Fields(&IPAM), "Its addresses.").shown(Output::Always),
     attribute("external", &Short(Form::External, &Flag), "Whether it is there already and stays."),
     attribute("internal", &Flag, "Whether it has no way out."),
-    attribute("attachable", &Flag, "Whether other containers may join it, in Swarm.").elsewhere(),
+    attribute("attachable", &Flag, "Whether other containers may join it."),
     attribute("labels", &Pairs(Unset::Empty), "Labels."),
     attribute("enable_ipv4", &Flag, "Whether it has IPv4.").shown(Output::Said),
-    attribute("enable_ipv6", &Flag, "Whether it has IPv6.").shown(Output::Said).not_yet(),
+    attribute("enable_ipv6", &Flag, "Whether it has IPv6.").shown(Output::Said),
 ]);
 
 static IPAM: Object = Object::new(&[
@@ -27,7 +27,7 @@ static POOL: Object = Object::new(&[
     attribute("subnet", &Text, "The range."),
     attribute("gateway", &Text, "The host's address."),
     attribute("ip_range", &Text, "The part of the range from which addresses are given out."),
-    attribute("aux_addresses", &Options, "Addresses that are not given out, by host name.").not_yet(),
+    attribute("aux_addresses", &Options, "Addresses that are not given out, by host name."),
 ]);
 
 /// `volumes.*`.

@@ -90,7 +90,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
         &Short(Form::Extends, &Fields(&EXTENDS)),
         "Another service that this one begins as.",
     ),
-    attribute("external_links", &TEXT_SET, "Containers of other projects under names of its own.").not_yet(),
+    attribute("external_links", &TEXT_SET, "Containers of other projects under names of its own."),
     attribute("extra_hosts", &Hosts, "More lines for `/etc/hosts`: a name and its addresses.")
         .merged(Merge::Hosts),
     attribute("group_add", &Set(&Scalar), "More groups of its process, by name or number."),

@@ -17,9 +17,9 @@
 
 use trice_model::port::Protocol;
 
-use super::rule::{Field, Rejection, Rule, Side, Statement, Verdict};
+use super::rule::{Field, Rejection, Rule, Side, Statement, Verdict, Version};
 use super::table::Family;
-use super::value::{Type, Value};
+use super::value::Value;
 use crate::attribute::Writer;
 
 /// The first register.
@@ -34,7 +34,10 @@ const NFTA_LIST_ELEM: u16 = 1;
 
 /// Writes the expressions of `rule`, which is in a table of `family`.
 pub(crate) fn write_rule(rule: &Rule, family: Family, writer: &mut Writer<'_>) {
-    let mut known = Known { ipv4: family == Family::Ip, protocol: None };
+    let mut known = Known { family, network: None, protocol: None };
+    if family == Family::Ip {
+        known.network = Some(Network::Ip(Version::V4));
+    }
     for statement in &rule.0 {
         write_statement(statement, &mut known, writer);
     }
@@ -49,6 +52,7 @@ pub(crate) fn write_verdict(verdict: &Verdict, writer: &mut Writer<'_>) {
         Verdict::Accept => (1, None),
         Verdict::Jump(chain) => (-3, Some(chain)),
         Verdict::Goto(chain) => (-4, Some(chain)),
+        Verdict::Return => (-5, None),
     };
     writer.number(NFTA_VERDICT_CODE, i32::cast_unsigned(code));
     if let Some(chain) = chain {
@@ -64,13 +68,21 @@ pub(crate) const NFTA_DATA_VERDICT: u16 = 2;
 /// What is known of the packet already, and need not be asked before a header is read. `nft` 1.0.6 even stumbles over a
 /// question that is not needed.
 struct Known {
-    ipv4: bool,
-    protocol: Option<Protocol>,
+    family: Family,
+    network: Option<Network>,
+    protocol: Option<u8>,
+}
+
+/// What a packet is in its network header.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Network {
+    Ip(Version),
+    Arp,
 }
 
 fn write_statement(statement: &Statement, known: &mut Known, writer: &mut Writer<'_>) {
     match statement {
-        Statement::Ipv4 => ask_for_ipv4(known, writer),
+        Statement::Version(version) => ask_for_network(Network::Ip(*version), known, writer),
         Statement::ForThisHost => {
             fib_type_of_destination(writer);
             compare(writer, EQUAL, &RTN_LOCAL.to_ne_bytes());
@@ -101,19 +113,27 @@ fn write_statement(statement: &Statement, known: &mut Known, writer: &mut Writer
             load(fields, known, writer);
             lookup(map, Lookup::Verdict, writer);
         }
-        Statement::Translate(fields, map) => {
+        Statement::Translate(version, fields, map) => {
             load(fields, known, writer);
             lookup(map, Lookup::Value, writer);
-            translate_destination(writer);
+            translate_destination(*version, writer);
         }
-        Statement::TakeTurns { of, map } => {
+        Statement::TakeTurns { version, of, map } => {
             take_a_number(*of, writer);
             lookup(map, Lookup::Value, writer);
-            translate_destination(writer);
+            translate_destination(*version, writer);
         }
         Statement::Masquerade => expression(writer, "masq", |_| ()),
         Statement::Reject(rejection) => reject(*rejection, writer),
         Statement::SetPort(protocol, side, port) => set_port(*protocol, *side, *port, writer),
+        Statement::ForTransparentSocket => {
+            transparency_of_socket(writer);
+            compare(writer, EQUAL, &[1]);
+        }
+        Statement::SetMark(mark) => {
+            immediate_value(&Value::Mark(*mark), writer);
+            set_meta(META_MARK, writer);
+        }
     }
 }
 
@@ -130,9 +150,20 @@ fn expression(writer: &mut Writer<'_>, name: &str, data: impl FnOnce(&mut Writer
 fn load(fields: &[Field], known: &mut Known, writer: &mut Writer<'_>) {
     for field in fields {
         match field {
-            Field::Source | Field::Destination => ask_for_ipv4(known, writer),
-            Field::PortOf(protocol, _) => ask_for_protocol(*protocol, known, writer),
-            Field::InputInterface | Field::OutputInterface | Field::Protocol | Field::DestinationPort => {}
+            Field::Source(version) | Field::Destination(version) => {
+                ask_for_network(Network::Ip(*version), known, writer);
+            }
+            Field::ArpSource | Field::ArpSourceEther => ask_for_network(Network::Arp, known, writer),
+            Field::Icmpv6Type | Field::NeighbourTarget => {
+                ask_for_network(Network::Ip(Version::V6), known, writer);
+                ask_for_protocol(ICMPV6, known, writer);
+            }
+            Field::PortOf(protocol, _) => ask_for_protocol(protocol.number(), known, writer),
+            Field::InputInterface
+            | Field::OutputInterface
+            | Field::Protocol
+            | Field::DestinationPort
+            | Field::EtherSource => {}
         }
     }
     let mut register = FIRST;
@@ -143,12 +174,22 @@ fn load(fields: &[Field], known: &mut Known, writer: &mut Writer<'_>) {
 }
 
 fn load_one(field: Field, register: u32, writer: &mut Writer<'_>) {
+    let network = |offset, field: Field, writer: &mut Writer<'_>| {
+        payload(NETWORK_HEADER, offset, field.value_type().len() as u32, register, writer);
+    };
     match field {
         Field::InputInterface => meta(META_IIFNAME, register, writer),
         Field::OutputInterface => meta(META_OIFNAME, register, writer),
         Field::Protocol => meta(META_L4PROTO, register, writer),
-        Field::Source => payload(NETWORK_HEADER, 12, 4, register, writer),
-        Field::Destination => payload(NETWORK_HEADER, 16, 4, register, writer),
+        Field::Source(Version::V4) => network(12, field, writer),
+        Field::Destination(Version::V4) => network(16, field, writer),
+        Field::Source(Version::V6) => network(8, field, writer),
+        Field::Destination(Version::V6) => network(24, field, writer),
+        Field::ArpSourceEther => network(8, field, writer),
+        Field::ArpSource => network(14, field, writer),
+        Field::EtherSource => payload(LINK_HEADER, 6, 6, register, writer),
+        Field::Icmpv6Type => payload(TRANSPORT_HEADER, 0, 1, register, writer),
+        Field::NeighbourTarget => payload(TRANSPORT_HEADER, 8, 16, register, writer),
         Field::DestinationPort => {
             payload(TRANSPORT_HEADER, port_offset(Side::Destination), 2, register, writer)
         }
@@ -156,23 +197,52 @@ fn load_one(field: Field, register: u32, writer: &mut Writer<'_>) {
     }
 }
 
-fn ask_for_ipv4(known: &mut Known, writer: &mut Writer<'_>) {
+/// Asks which header follows that of the link: tables for IP know the version, those for frames the kind.
+fn ask_for_network(network: Network, known: &mut Known, writer: &mut Writer<'_>) {
     const NFPROTO_IPV4: u8 = 2;
-    if !known.ipv4 {
-        meta(META_NFPROTO, FIRST, writer);
-        compare(writer, EQUAL, &[NFPROTO_IPV4]);
-        known.ipv4 = true;
+    const NFPROTO_IPV6: u8 = 10;
+    if known.network == Some(network) {
+        return;
     }
+    known.network = Some(network);
+    if known.family == Family::Bridge {
+        let kind: u16 = match network {
+            Network::Ip(Version::V4) => 0x0800,
+            Network::Ip(Version::V6) => 0x86dd,
+            Network::Arp => 0x0806,
+        };
+        meta(META_PROTOCOL, FIRST, writer);
+        compare(writer, EQUAL, &kind.to_be_bytes());
+        if network == Network::Arp {
+            ask_for_arp_of_ethernet(writer);
+        }
+        return;
+    }
+    meta(META_NFPROTO, FIRST, writer);
+    compare(writer, EQUAL, &[if network == Network::Ip(Version::V6) { NFPROTO_IPV6 } else { NFPROTO_IPV4 }]);
 }
 
-fn ask_for_protocol(protocol: Protocol, known: &mut Known, writer: &mut Writer<'_>) {
+/// Asks that addresses in ARP are where they are for IPv4 on Ethernet: six and four bytes long.
+fn ask_for_arp_of_ethernet(writer: &mut Writer<'_>) {
+    payload(NETWORK_HEADER, 0, 2, FIRST, writer);
+    compare(writer, EQUAL, &[0, 1]);
+    payload(NETWORK_HEADER, 4, 2, FIRST, writer);
+    compare(writer, EQUAL, &[6, 4]);
+}
+
+/// The number by which IP calls ICMPv6.
+const ICMPV6: u8 = 58;
+
+fn ask_for_protocol(protocol: u8, known: &mut Known, writer: &mut Writer<'_>) {
     if known.protocol != Some(protocol) {
         meta(META_L4PROTO, FIRST, writer);
-        compare(writer, EQUAL, &[protocol.number()]);
+        compare(writer, EQUAL, &[protocol]);
         known.protocol = Some(protocol);
     }
 }
 
+const META_PROTOCOL: u32 = 1;
+const META_MARK: u32 = 3;
 const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const META_NFPROTO: u32 = 15;
@@ -187,6 +257,27 @@ fn meta(key: u32, register: u32, writer: &mut Writer<'_>) {
     });
 }
 
+/// Gives a packet what is in the first register.
+fn set_meta(key: u32, writer: &mut Writer<'_>) {
+    const NFTA_META_KEY: u16 = 2;
+    const NFTA_META_SREG: u16 = 3;
+    expression(writer, "meta", |data| {
+        data.number(NFTA_META_KEY, key);
+        data.number(NFTA_META_SREG, FIRST);
+    });
+}
+
+fn transparency_of_socket(writer: &mut Writer<'_>) {
+    const NFTA_SOCKET_KEY: u16 = 1;
+    const NFTA_SOCKET_DREG: u16 = 2;
+    const TRANSPARENT: u32 = 0;
+    expression(writer, "socket", |data| {
+        data.number(NFTA_SOCKET_KEY, TRANSPARENT);
+        data.number(NFTA_SOCKET_DREG, FIRST);
+    });
+}
+
+const LINK_HEADER: u32 = 0;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 
@@ -238,7 +329,7 @@ fn set_port(protocol: Protocol, side: Side, port: u16, writer: &mut Writer<'_>) 
 /// Compares the first register with the value. Of a network, its part alone.
 fn compare_value(operator: u32, value: &Value, writer: &mut Writer<'_>) {
     if let Value::Network(net) = value {
-        mask(&net.netmask().octets(), writer);
+        mask(&Value::mask(net), writer);
     }
     compare(writer, operator, &value.bytes());
 }
@@ -347,18 +438,21 @@ fn take_a_number(modulus: u32, writer: &mut Writer<'_>) {
 }
 
 /// Sends the connection to the address in the first register and the port in the one behind it.
-fn translate_destination(writer: &mut Writer<'_>) {
+fn translate_destination(version: Version, writer: &mut Writer<'_>) {
     const NFTA_NAT_TYPE: u16 = 1;
     const NFTA_NAT_FAMILY: u16 = 2;
     const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
     const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
     const DESTINATION: u32 = 1;
-    const IPV4: u32 = 2;
+    let family = match version {
+        Version::V4 => 2,
+        Version::V6 => 10,
+    };
     expression(writer, "nat", |data| {
         data.number(NFTA_NAT_TYPE, DESTINATION);
-        data.number(NFTA_NAT_FAMILY, IPV4);
+        data.number(NFTA_NAT_FAMILY, family);
         data.number(NFTA_NAT_REG_ADDR_MIN, FIRST);
-        data.number(NFTA_NAT_REG_PROTO_MIN, FIRST + Type::Ipv4.registers() as u32);
+        data.number(NFTA_NAT_REG_PROTO_MIN, FIRST + version.address_type().registers() as u32);
     });
 }
 

@@ -72,26 +72,32 @@ pub(crate) enum Subject<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// Returns what puts `table` in the place of the one that has its name. `found` says how that one was made.
-    pub(crate) fn replace(table: &'a Table, found: Ownership, wanted: Ownership) -> Self {
+    /// Returns what puts `tables` in the place of those that have their names. `found` says how those were made.
+    pub(crate) fn replace(tables: &'a [Table], found: Ownership, wanted: Ownership) -> Self {
         let mut transaction = Self::default();
         transaction.begin();
-        transaction.table(NFT_MSG_NEWTABLE, table.family, &table.name, found);
-        transaction.table(NFT_MSG_DELTABLE, table.family, &table.name, Ownership::Shared);
-        transaction.table(NFT_MSG_NEWTABLE, table.family, &table.name, wanted);
+        for table in tables {
+            transaction.replace_one(table, found, wanted);
+        }
+        transaction.end()
+    }
+
+    fn replace_one(&mut self, table: &'a Table, found: Ownership, wanted: Ownership) {
+        self.table(NFT_MSG_NEWTABLE, table.family, &table.name, found);
+        self.table(NFT_MSG_DELTABLE, table.family, &table.name, Ownership::Shared);
+        self.table(NFT_MSG_NEWTABLE, table.family, &table.name, wanted);
         for chain in &table.chains {
-            transaction.chain(table, chain);
+            self.chain(table, chain);
         }
         for set in &table.sets {
-            transaction.set(table, set);
-            transaction.elements(table, set);
+            self.set(table, set);
+            self.elements(table, set);
         }
         for chain in &table.chains {
             for rule in &chain.rules {
-                transaction.rule(table, chain, rule);
+                self.rule(table, chain, rule);
             }
         }
-        transaction.end()
     }
 
     /// Returns what deletes the table of this name, whether it is there or not.
@@ -293,10 +299,10 @@ fn write_element(element: &Element, writer: &mut Writer<'_>) {
         write_target(&element.target, writer);
     });
     if let [Value::Network(net)] = element.key.as_slice()
-        && let Some(behind) = u32::from(net.broadcast()).checked_add(1)
+        && let Some(behind) = Value::behind(net)
     {
         writer.nested(NFTA_LIST_ELEM, |writer| {
-            write_key(&behind.to_be_bytes(), writer);
+            write_key(&behind, writer);
             writer.number(NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
         });
     }

@@ -1,6 +1,7 @@
 //! Rules: what is asked of a packet, and what becomes of it. They print as `nft list` prints them.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use trice_model::port::Protocol;
 
@@ -13,8 +14,8 @@ pub(crate) struct Rule(pub(crate) Vec<Statement>);
 /// A question to a packet, or what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Statement {
-    /// It is an IPv4 packet.
-    Ipv4,
+    /// It is a packet of this version of IP.
+    Version(Version),
     /// It is for an address of this machine.
     ForThisHost,
     /// The field has the value.
@@ -34,9 +35,11 @@ pub(crate) enum Statement {
     /// What the verdict map says of the fields; on with the next rule if it says nothing.
     Choose(&'static [Field], &'static str),
     /// Its connection goes where the map says of the fields; on with the next rule if it says nothing.
-    Translate(&'static [Field], &'static str),
+    Translate(Version, &'static [Field], &'static str),
     /// Its connection goes where the map says of a number: that of the connection, modulo `of`.
     TakeTurns {
+        /// The version of IP of the addresses.
+        version: Version,
         /// How many there are to take turns.
         of: u32,
         /// The map's name.
@@ -48,6 +51,45 @@ pub(crate) enum Statement {
     Reject(Rejection),
     /// The port is changed, and nobody keeps account of it.
     SetPort(Protocol, Side, u16),
+    /// It is for a socket that has another machine's address.
+    ForTransparentSocket,
+    /// The packet bears this mark from now on.
+    SetMark(u32),
+}
+
+/// A version of IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Version {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Version {
+    /// Returns the version of an address.
+    pub(crate) fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// Returns the kind of its addresses.
+    pub(crate) fn address_type(self) -> Type {
+        match self {
+            Self::V4 => Type::Ipv4,
+            Self::V6 => Type::Ipv6,
+        }
+    }
+
+    /// Returns the word by which `nft` calls its header.
+    fn word(self) -> &'static str {
+        match self {
+            Self::V4 => "ip",
+            Self::V6 => "ip6",
+        }
+    }
 }
 
 /// A part of a packet, or something that the kernel knows of it.
@@ -59,14 +101,24 @@ pub(crate) enum Field {
     OutputInterface,
     /// The transport protocol.
     Protocol,
-    /// The IPv4 address that it comes from.
-    Source,
-    /// The IPv4 address that it goes to.
-    Destination,
+    /// The address that it comes from.
+    Source(Version),
+    /// The address that it goes to.
+    Destination(Version),
     /// The port that it goes to, in any protocol with ports.
     DestinationPort,
     /// A port of a packet of this protocol.
     PortOf(Protocol, Side),
+    /// The hardware address that a frame comes from.
+    EtherSource,
+    /// The hardware address that the sender of ARP says it has.
+    ArpSourceEther,
+    /// The IPv4 address that the sender of ARP says it has.
+    ArpSource,
+    /// The kind of a message of ICMPv6.
+    Icmpv6Type,
+    /// The address that a neighbour says is its own.
+    NeighbourTarget,
 }
 
 /// An end of a packet's way.
@@ -102,6 +154,8 @@ pub(crate) enum Verdict {
     Jump(String),
     /// It goes through another chain instead of the rest of this one.
     Goto(String),
+    /// It goes back to where this chain was begun.
+    Return,
 }
 
 /// How a sender is told that nobody is there.
@@ -119,7 +173,11 @@ impl Field {
         match self {
             Self::InputInterface | Self::OutputInterface => Type::Interface,
             Self::Protocol => Type::Protocol,
-            Self::Source | Self::Destination => Type::Ipv4,
+            Self::Source(version) | Self::Destination(version) => version.address_type(),
+            Self::EtherSource | Self::ArpSourceEther => Type::Ether,
+            Self::ArpSource => Type::Ipv4,
+            Self::Icmpv6Type => Type::Icmpv6,
+            Self::NeighbourTarget => Type::Ipv6,
             Self::DestinationPort | Self::PortOf(..) => Type::Port,
         }
     }
@@ -135,12 +193,13 @@ impl fmt::Display for Rule {
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ipv4 => f.write_str("meta nfproto ipv4"),
+            Self::Version(Version::V4) => f.write_str("meta nfproto ipv4"),
+            Self::Version(Version::V6) => f.write_str("meta nfproto ipv6"),
             Self::ForThisHost => f.write_str("fib daddr type local"),
             Self::Is(field, value) => write!(f, "{field} {value}"),
             Self::IsNot(field, value) => write!(f, "{field} != {value}"),
             Self::In(fields, set) => write!(f, "{} @{set}", joined(fields)),
-            Self::NotIn(fields, set) => write!(f, "{} != @{set}", joined(fields)),
+            Self::NotIn(fields, set) => write!(f, "{}{} != @{set}", given(fields), joined(fields)),
             Self::State(states) => {
                 let names: Vec<String> = states.iter().map(ToString::to_string).collect();
                 write!(f, "ct state {}", names.join(","))
@@ -148,16 +207,28 @@ impl fmt::Display for Statement {
             Self::Translated => f.write_str("ct status dnat"),
             Self::Then(verdict) => verdict.fmt(f),
             Self::Choose(fields, map) => write!(f, "{} vmap @{map}", joined(fields)),
-            Self::Translate(fields, map) => write!(f, "dnat ip to {} map @{map}", joined(fields)),
-            Self::TakeTurns { of, map } => write!(f, "dnat ip to numgen inc mod {of} map @{map}"),
+            Self::Translate(version, fields, map) => {
+                write!(f, "dnat {} to {} map @{map}", version.word(), joined(fields))
+            }
+            Self::TakeTurns { version, of, map } => {
+                write!(f, "dnat {} to numgen inc mod {of} map @{map}", version.word())
+            }
             Self::Masquerade => f.write_str("masquerade"),
             Self::Reject(Rejection::Reset) => f.write_str("reject with tcp reset"),
             Self::Reject(Rejection::PortUnreachable) => f.write_str("reject"),
             Self::SetPort(protocol, side, port) => {
                 write!(f, "{} set {port}", Field::PortOf(*protocol, *side))
             }
+            Self::ForTransparentSocket => f.write_str("socket transparent 1"),
+            Self::SetMark(mark) => write!(f, "meta mark set {mark:#010x}"),
         }
     }
+}
+
+/// Returns what is asked before `fields` are read and is shown: that addresses in ARP are where they are looked for.
+fn given(fields: &[Field]) -> &'static str {
+    let is_arp = |field: &Field| matches!(field, Field::ArpSource | Field::ArpSourceEther);
+    if fields.iter().any(is_arp) { "arp htype 1 arp hlen 6 arp plen 4 " } else { "" }
 }
 
 impl fmt::Display for Field {
@@ -166,8 +237,13 @@ impl fmt::Display for Field {
             Self::InputInterface => f.write_str("iifname"),
             Self::OutputInterface => f.write_str("oifname"),
             Self::Protocol => f.write_str("meta l4proto"),
-            Self::Source => f.write_str("ip saddr"),
-            Self::Destination => f.write_str("ip daddr"),
+            Self::Source(version) => write!(f, "{} saddr", version.word()),
+            Self::Destination(version) => write!(f, "{} daddr", version.word()),
+            Self::EtherSource => f.write_str("ether saddr"),
+            Self::ArpSourceEther => f.write_str("arp saddr ether"),
+            Self::ArpSource => f.write_str("arp saddr ip"),
+            Self::Icmpv6Type => f.write_str("icmpv6 type"),
+            Self::NeighbourTarget => f.write_str("@th,64,128"),
             Self::DestinationPort => f.write_str("th dport"),
             Self::PortOf(protocol, Side::Source) => write!(f, "{protocol} sport"),
             Self::PortOf(protocol, Side::Destination) => write!(f, "{protocol} dport"),
@@ -193,6 +269,7 @@ impl fmt::Display for Verdict {
             Self::Drop => f.write_str("drop"),
             Self::Jump(chain) => write!(f, "jump {chain}"),
             Self::Goto(chain) => write!(f, "goto {chain}"),
+            Self::Return => f.write_str("return"),
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Family {
     Inet,
     /// Those of IPv4.
     Ip,
+    /// Frames that pass through bridges.
+    Bridge,
 }
 
 /// A list of rules.
@@ -78,6 +80,10 @@ pub(crate) enum Point {
 pub(crate) enum Priority {
     /// Before connections are looked up.
     Raw,
+    /// Before a bridge looks where a frame goes.
+    Bridging,
+    /// Where packets get their marks.
+    Mangle,
     /// Where destinations are changed.
     Destination,
     /// Where packets are filtered.
@@ -92,6 +98,7 @@ impl Family {
         match self {
             Self::Inet => 1,
             Self::Ip => 2,
+            Self::Bridge => 7,
         }
     }
 }
@@ -123,7 +130,8 @@ impl Priority {
     /// Returns the kernel's number.
     pub(crate) fn number(self) -> i32 {
         match self {
-            Self::Raw => -300,
+            Self::Raw | Self::Bridging => -300,
+            Self::Mangle => -150,
             Self::Destination => -100,
             Self::Filter => 0,
             Self::Source => 100,
@@ -167,6 +175,7 @@ impl fmt::Display for Family {
         f.write_str(match self {
             Self::Inet => "inet",
             Self::Ip => "ip",
+            Self::Bridge => "bridge",
         })
     }
 }
@@ -187,7 +196,9 @@ impl fmt::Display for Priority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Raw => "raw",
-            Self::Destination => "dstnat",
+            Self::Mangle => "mangle",
+            // In tables of bridges that name means another number.
+            Self::Destination | Self::Bridging => "dstnat",
             Self::Filter => "filter",
             Self::Source => "srcnat",
         })

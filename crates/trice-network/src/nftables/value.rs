@@ -4,9 +4,10 @@
 //! `nft list` knows how to print a set.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use trice_model::network::MacAddress;
 use trice_model::port::Protocol;
 
 /// A kind of value.
@@ -16,10 +17,16 @@ pub(crate) enum Type {
     Interface,
     /// An IPv4 address, or a network of them in a set of intervals.
     Ipv4,
+    /// An IPv6 address, or a network of them.
+    Ipv6,
+    /// A hardware address.
+    Ether,
     /// A transport protocol.
     Protocol,
     /// A port.
     Port,
+    /// A kind of message of ICMPv6.
+    Icmpv6,
     /// A number in native order, which packets are marked with: here, whose turn it is.
     Mark,
 }
@@ -31,14 +38,40 @@ pub(crate) enum Value {
     Interface(String),
     /// An address.
     Ipv4(Ipv4Addr),
+    /// An address.
+    Ipv6(Ipv6Addr),
     /// All addresses of a network.
-    Network(Ipv4Net),
+    Network(IpNet),
+    /// A hardware address.
+    Ether(MacAddress),
     /// A transport protocol.
     Protocol(Protocol),
     /// A port.
     Port(u16),
+    /// A kind of message of ICMPv6.
+    Icmpv6(Icmpv6),
     /// A number in native order.
     Mark(u32),
+}
+
+/// A kind of message of ICMPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Icmpv6 {
+    /// I am a router.
+    RouterAdvertisement = 134,
+    /// This address is mine.
+    NeighbourAdvertisement = 136,
+    /// There is a better way.
+    Redirect = 137,
+}
+
+impl From<IpAddr> for Value {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::Ipv4(ip),
+            IpAddr::V6(ip) => Self::Ipv6(ip),
+        }
+    }
 }
 
 impl Type {
@@ -46,9 +79,12 @@ impl Type {
     pub(crate) fn code(self) -> u32 {
         match self {
             Self::Ipv4 => 7,
+            Self::Ipv6 => 8,
+            Self::Ether => 9,
             Self::Protocol => 12,
             Self::Port => 13,
             Self::Mark => 19,
+            Self::Icmpv6 => 29,
             Self::Interface => 41,
         }
     }
@@ -56,10 +92,11 @@ impl Type {
     /// Returns how many bytes the kernel compares.
     pub(crate) fn len(self) -> usize {
         match self {
-            Self::Interface => 16,
+            Self::Interface | Self::Ipv6 => 16,
+            Self::Ether => 6,
             Self::Ipv4 | Self::Mark => 4,
             Self::Port => 2,
-            Self::Protocol => 1,
+            Self::Protocol | Self::Icmpv6 => 1,
         }
     }
 
@@ -67,7 +104,7 @@ impl Type {
     pub(crate) fn is_native(self) -> bool {
         match self {
             Self::Interface | Self::Mark => true,
-            Self::Ipv4 | Self::Protocol | Self::Port => false,
+            Self::Ipv4 | Self::Ipv6 | Self::Ether | Self::Protocol | Self::Port | Self::Icmpv6 => false,
         }
     }
 
@@ -82,8 +119,11 @@ impl fmt::Display for Type {
         f.write_str(match self {
             Self::Interface => "ifname",
             Self::Ipv4 => "ipv4_addr",
+            Self::Ipv6 => "ipv6_addr",
+            Self::Ether => "ether_addr",
             Self::Protocol => "inet_proto",
             Self::Port => "inet_service",
+            Self::Icmpv6 => "icmpv6_type",
             Self::Mark => "mark",
         })
     }
@@ -99,11 +139,34 @@ impl Value {
                 bytes
             }
             Self::Ipv4(ip) => ip.octets().to_vec(),
-            Self::Network(net) => net.network().octets().to_vec(),
+            Self::Ipv6(ip) => ip.octets().to_vec(),
+            Self::Network(net) => octets(net.network()),
+            Self::Ether(mac) => mac.0.to_vec(),
             Self::Protocol(protocol) => vec![protocol.number()],
             Self::Port(port) => port.to_be_bytes().to_vec(),
+            Self::Icmpv6(kind) => vec![*kind as u8],
             Self::Mark(number) => number.to_ne_bytes().to_vec(),
         }
+    }
+
+    /// Returns the bytes behind the last of a network, unless there are none behind.
+    pub(crate) fn behind(net: &IpNet) -> Option<Vec<u8>> {
+        match net {
+            IpNet::V4(net) => Some(u32::from(net.broadcast()).checked_add(1)?.to_be_bytes().to_vec()),
+            IpNet::V6(net) => Some(u128::from(net.broadcast()).checked_add(1)?.to_be_bytes().to_vec()),
+        }
+    }
+
+    /// Returns the bits that all addresses of a network share.
+    pub(crate) fn mask(net: &IpNet) -> Vec<u8> {
+        octets(net.netmask())
+    }
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
     }
 }
 
@@ -112,9 +175,14 @@ impl fmt::Display for Value {
         match self {
             Self::Interface(name) => write!(f, "\"{name}\""),
             Self::Ipv4(ip) => ip.fmt(f),
+            Self::Ipv6(ip) => ip.fmt(f),
             Self::Network(net) => net.fmt(f),
+            Self::Ether(mac) => mac.fmt(f),
             Self::Protocol(protocol) => protocol.fmt(f),
             Self::Port(port) => port.fmt(f),
+            Self::Icmpv6(Icmpv6::RouterAdvertisement) => f.write_str("nd-router-advert"),
+            Self::Icmpv6(Icmpv6::NeighbourAdvertisement) => f.write_str("nd-neighbor-advert"),
+            Self::Icmpv6(Icmpv6::Redirect) => f.write_str("nd-redirect"),
             Self::Mark(number) => write!(f, "{number:#010x}"),
         }
     }

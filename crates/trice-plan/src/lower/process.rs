@@ -83,7 +83,8 @@ fn user(service: &Service, image: &ImageConfig) -> String {
     said.find(|user| !user.is_empty()).cloned().unwrap_or_else(|| "0".to_owned())
 }
 
-fn capabilities(service: &Service) -> BTreeSet<Capability> {
+/// Returns the capabilities of the service's processes.
+pub(crate) fn capabilities(service: &Service) -> BTreeSet<Capability> {
     use CapabilitySet::{All, Only};
     if service.privileged {
         return Capability::all();

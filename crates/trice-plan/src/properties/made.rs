@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::Ipv4Net;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use trice_model::container::{ContainerState, ExitStatus, ObservedContainer};
 use trice_model::mount::{Mount, MountSource};
 use trice_model::name::ServiceName;
-use trice_model::network::Attachment;
+use trice_model::network::{Attachment, Network};
 use trice_model::port::HostPort;
 use trice_model::project::Project;
 use trice_model::service::{Condition, NetworkMode, Service};
@@ -225,8 +226,8 @@ pub(super) fn apply(world: &mut World, edit: &Edit, count: usize) {
         }
         Edit::Subnet(network, third) => {
             let subnet = name(&format!("10.7.{third}.0/24"));
-            if world.project.networks.values().all(|network| network.subnet != Some(subnet)) {
-                world.network(NETWORKS[*network]).subnet = Some(subnet);
+            if world.project.networks.values().all(|network| subnet_of(network) != Some(subnet)) {
+                world.ipv4(NETWORKS[*network]).subnet = Some(subnet);
             }
         }
         Edit::FixedAddress(service, last) => fix_address(world, *service, *last),
@@ -263,6 +264,10 @@ fn change(world: &mut World, service: usize, with: impl FnOnce(&mut Service)) {
     }
 }
 
+fn subnet_of(network: &Network) -> Option<Ipv4Net> {
+    network.ipv4.as_ref().and_then(|pool| pool.subnet)
+}
+
 /// Fixes an address on a network whose subnet the file gives, if nobody in the file has it.
 fn fix_address(world: &mut World, service: usize, last: u8) {
     let fixed = |attachment: &Attachment| attachment.ipv4_address.map(|ip| ip.octets()[3]);
@@ -274,7 +279,7 @@ fn fix_address(world: &mut World, service: usize, last: u8) {
     change(world, service, |one| {
         one.replicas = one.replicas.min(1);
         for (key, attachment) in &mut one.networks {
-            let subnet = networks[key].subnet.filter(|_| one.network_mode == NetworkMode::Own);
+            let subnet = subnet_of(&networks[key]).filter(|_| one.network_mode == NetworkMode::Own);
             attachment.ipv4_address = subnet.and_then(|subnet| subnet.hosts().nth(usize::from(last) - 1));
         }
     });

@@ -52,7 +52,7 @@ fn with_volumes_nothing_is_left() {
     5 disconnect instance shop-db-1    the project goes down   after 4
     6 disconnect instance shop-web-1   the project goes down   after 3
     7 remove network shop_default      the project goes down   after 5 6
-    8 remove volume f893a2eefb32       asked to remove         after 4
+    8 remove volume 71c18690ee42       asked to remove         after 4
     9 remove volume shop_data          asked to remove         after 4
     ");
     world.satisfy(&intent);
@@ -150,6 +150,6 @@ fn rm_takes_what_has_ended_and_with_stop_the_rest() {
     3 remove container shop-db-1       asked to remove      after 1
     4 disconnect instance shop-db-1    its container goes   after 3
     5 disconnect instance shop-web-1   its container goes   after 2
-    6 remove volume f893a2eefb32       asked to remove      after 3
+    6 remove volume 71c18690ee42       asked to remove      after 3
     ");
 }

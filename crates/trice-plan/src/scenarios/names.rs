@@ -117,7 +117,13 @@ fn a_port_leads_to_the_running_replicas_and_to_nobody_when_none_runs() {
     let lines = |world: &World| -> String {
         let filter = firewall(&world.machine.found, &realm(), &world.project.name);
         let bridges = filter.bridges.iter().map(|bridge| {
-            format!("{} {}{}\n", bridge.link, bridge.subnet, if bridge.internal { " internal" } else { "" })
+            let subnets: Vec<String> = bridge.subnets.iter().map(ToString::to_string).collect();
+            format!(
+                "{} {}{}\n",
+                bridge.link,
+                subnets.join(" "),
+                if bridge.internal { " internal" } else { "" }
+            )
         });
         let ports = filter.published.iter().map(|port| {
             let backends: Vec<String> = port.backends.iter().map(|backend| backend.to_string()).collect();
@@ -129,6 +135,7 @@ fn a_port_leads_to_the_running_replicas_and_to_nobody_when_none_runs() {
     trice-9c49-shop
     tr9c497b1c8e44 172.29.61.0/24 internal
     tr9c494aececf0 172.27.98.0/24
+    8080/tcp -> 172.27.98.2:80 172.27.98.3:80
     8080/tcp -> 172.27.98.2:80 172.27.98.3:80
     ");
     let at = trice_model::time::Timestamp(0);
@@ -142,7 +149,7 @@ fn a_port_leads_to_the_running_replicas_and_to_nobody_when_none_runs() {
 /// Returns the variables that `web`, which links `db` as `my-db`, is told, in order.
 fn variables(ports: &[&str], replicas: u32, mode: LinksEnv) -> String {
     let mut world = World::new(&[("db", "pg:16"), ("web", "shop:1")]);
-    world.network("default").subnet = Some(name("10.5.0.0/24"));
+    world.ipv4("default").subnet = Some(name("10.5.0.0/24"));
     world.service("db").replicas = replicas;
     world.service("db").expose = ports.iter().map(|text| port(text)).collect();
     world.service("db").environment = [("PASSWORD".into(), "secret".into())].into();

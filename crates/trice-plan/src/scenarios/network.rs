@@ -1,7 +1,7 @@
 //! Networks, addresses and ports: what is kept, what is made again, and who moves with it.
 
 use insta::assert_snapshot;
-use trice_model::network::{InstanceSpec, MacAddress};
+use trice_model::network::{InstanceSpec, MacAddress, Plug};
 use trice_model::port::HostPort;
 use trice_model::service::{ExtraHost, NetworkMode, Service};
 
@@ -33,7 +33,7 @@ fn a_changed_network_is_made_again_between_the_stops_and_the_starts_of_its_conta
 fn whoever_is_on_a_changed_network_moves_with_it_named_or_not() {
     let mut world = World::new(&[("api", "shop:1"), ("web", "shop:1")]);
     world.up();
-    world.network("default").subnet = Some(name("10.5.0.0/24"));
+    world.ipv4("default").subnet = Some(name("10.5.0.0/24"));
     let options = UpOptions { services: services(&["web"]), ..UpOptions::default() };
     assert_snapshot!(plan_with(&mut world, options.clone()), @"
      1 stop container shop-web-1                 network shop_default is made again
@@ -94,7 +94,7 @@ fn a_service_that_joins_a_network_is_made_again_and_keeps_its_other_address() {
 #[test]
 fn a_fixed_address_moves_the_instance_and_not_the_container() {
     let mut world = World::new(&[("api", "shop:1"), ("web", "shop:1")]);
-    world.network("default").subnet = Some(name("10.5.0.0/24"));
+    world.ipv4("default").subnet = Some(name("10.5.0.0/24"));
     world.up();
     // The address of `api`, who must look for another one.
     world.attach("web", "default").ipv4_address = Some(name("10.5.0.2"));
@@ -125,8 +125,10 @@ fn interfaces_stand_in_the_order_of_priority_and_the_route_goes_the_way_that_was
     world.up();
     let line = |endpoint: &trice_model::network::EndpointSpec| {
         let route = if endpoint.gateway.is_some() { " default route" } else { "" };
-        let isolated = if endpoint.isolated { " isolated" } else { "" };
-        let own = if endpoint.mac == MacAddress::of_ipv4(endpoint.address.addr()) { "" } else { " own mac" };
+        let isolated = matches!(endpoint.plug, Plug::Bridge { isolated: true, .. });
+        let isolated = if isolated { " isolated" } else { "" };
+        let usual = MacAddress::of_ipv4(endpoint.address.unwrap().addr());
+        let own = if endpoint.mac == Some(usual) { "" } else { " own mac" };
         format!("{} {}{route}{isolated}{own}\n", endpoint.interface, endpoint.network)
     };
     let lines: String = instance(&world, "shop-web-1").endpoints.iter().map(line).collect();
@@ -173,8 +175,8 @@ fn the_host_is_reached_by_the_gateway_of_the_network_that_leads_out() {
     let mut world = World::new(&[("web", "shop:1")]);
     world.attach("web", "aaa");
     world.network("aaa").internal = true;
-    world.network("default").gateway = Some(name("10.5.0.254"));
-    world.network("default").subnet = Some(name("10.5.0.0/24"));
+    world.ipv4("default").gateway = Some(name("10.5.0.254"));
+    world.ipv4("default").subnet = Some(name("10.5.0.0/24"));
     world.service("web").extra_hosts = vec![("host".into(), ExtraHost::HostGateway)];
     world.up();
     assert_eq!(world.replica("web", 1).spec.hosts, [(name("10.5.0.254"), "host".to_owned())]);
@@ -238,7 +240,7 @@ fn a_port_that_leads_to_another_project_is_refused() {
 #[test]
 fn a_subnet_that_the_host_uses_is_refused_at_its_key() {
     let mut world = World::new(&[("web", "shop:1")]);
-    world.network("default").subnet = Some(name("192.168.1.0/24"));
+    world.ipv4("default").subnet = Some(name("192.168.1.0/24"));
     found(&mut world).host.addresses.push(("wlan0".into(), name("192.168.1.7/24")));
     let intent = world.wants(UpOptions::default());
     let errors = world.plan(&intent).unwrap_err();
@@ -249,8 +251,8 @@ fn a_subnet_that_the_host_uses_is_refused_at_its_key() {
     );
     assert_snapshot!(errors[0].hint().unwrap(), @"choose another subnet, or none: a free one is found then");
     found(&mut world).host.addresses.clear();
-    world.network("default").gateway = Some(name("10.0.0.1"));
-    world.network("default").ip_range = Some(name("192.168.2.0/25"));
+    world.ipv4("default").gateway = Some(name("10.0.0.1"));
+    world.ipv4("default").ip_range = Some(name("192.168.2.0/25"));
     assert_snapshot!(plan_for(&mut world), @"
     networks.default.ipam.config[0].gateway: gateway 10.0.0.1 is not in subnet 192.168.1.0/24
     networks.default.ipam.config[0].ip_range: range 192.168.2.0/25 is not in subnet 192.168.1.0/24
@@ -291,7 +293,7 @@ fn networks_of_other_projects_are_used_as_they_are_and_not_moved_under_their_fee
 #[test]
 fn replicas_cannot_share_a_fixed_address_or_a_name() {
     let mut world = World::new(&[("web", "shop:1")]);
-    world.network("default").subnet = Some(name("10.5.0.0/24"));
+    world.ipv4("default").subnet = Some(name("10.5.0.0/24"));
     world.attach("web", "default").ipv4_address = Some(name("10.5.0.9"));
     let two = |service: &mut Service| service.replicas = 2;
     two(world.service("web"));

@@ -270,15 +270,15 @@ fn a_port_is_reserved_first_and_only_when_its_old_holder_has_given_it_back() {
     let port = world.service("web").ports.remove(0);
     world.service("api").ports.push(port);
     assert_snapshot!(plan_for(&mut world), @"
-    1 stop container shop-web-1                       ports changed
-    2 stop container shop-api-1                       ports changed
-    3 remove container shop-api-1                     replaced by 5               after 2
-    4 remove container shop-web-1                     replaced by 6               after 1
-    5 create container shop-api-1                     replaces 3                  after 3
-    6 create container shop-web-1                     replaces 4                  after 4
-    7 publish ports shop-api-1 0.0.0.0:8080->80/tcp   reserved before the start   after 3 4
-    8 start container shop-api-1                      wanted running              after 5 7
-    9 start container shop-web-1                      wanted running              after 6
+    1 stop container shop-web-1                                         ports changed
+    2 stop container shop-api-1                                         ports changed
+    3 remove container shop-api-1                                       replaced by 5               after 2
+    4 remove container shop-web-1                                       replaced by 6               after 1
+    5 create container shop-api-1                                       replaces 3                  after 3
+    6 create container shop-web-1                                       replaces 4                  after 4
+    7 publish ports shop-api-1 0.0.0.0:8080->80/tcp [::]:8080->80/tcp   reserved before the start   after 3 4
+    8 start container shop-api-1                                        wanted running              after 5 7
+    9 start container shop-web-1                                        wanted running              after 6
     ");
 }
 

@@ -21,6 +21,7 @@ use trice_model::volume::ObservedVolume;
 use crate::action::{Action, Until};
 use crate::found::{self, Found};
 use crate::plan::{Plan, StepId};
+use crate::subnet::overlap;
 
 /// What is there, and what is not told by that.
 #[derive(Debug, Clone, Default)]
@@ -78,8 +79,7 @@ impl Machine {
             Action::CreateNetwork(spec) => {
                 let others = self.found.networks.values().filter(|other| other.spec.name != spec.name);
                 let overlaps = |other: &&ObservedNetwork| {
-                    other.spec.subnet.contains(&spec.subnet.network())
-                        || spec.subnet.contains(&other.spec.subnet.network())
+                    other.spec.subnets().any(|theirs| spec.subnets().any(|ours| overlap(theirs, ours)))
                 };
                 assert!(others.filter(overlaps).count() == 0, "{} overlaps another network", spec.name);
                 let observed = ObservedNetwork { spec: (**spec).clone(), present: true };
@@ -153,20 +153,22 @@ impl Machine {
             let network =
                 network.unwrap_or_else(|| panic!("{} is not there for {}", endpoint.network, spec.name));
             assert!(network.present, "the bridge of {} is not there for {}", endpoint.network, spec.name);
-            assert!(
-                network.spec.subnet.contains(&endpoint.address.addr()),
-                "{} is outside",
-                endpoint.address
-            );
+            for address in endpoint.addresses() {
+                assert!(
+                    network.spec.subnets().any(|subnet| subnet.contains(&address)),
+                    "{address} is outside"
+                );
+            }
             for other in self.found.instances.values().filter(|other| other.spec.name != spec.name) {
                 let taken = |theirs: &trice_model::network::EndpointSpec| {
-                    theirs.network == endpoint.network && theirs.address.addr() == endpoint.address.addr()
+                    theirs.network == endpoint.network
+                        && theirs.addresses().any(|address| endpoint.addresses().any(|own| own == address))
                 };
                 assert!(
                     !other.spec.endpoints.iter().any(taken),
-                    "{} has {} already",
+                    "{} has an address of {}",
                     other.spec.name,
-                    endpoint.address
+                    spec.name
                 );
             }
         }

@@ -46,11 +46,7 @@ fn answer(container: &ContainerView, wanted: ContainerPort) -> Result<String, Fa
     let mut text = String::new();
     for port in container.published.iter().filter(|port| port.target == wanted) {
         // Writing into a text does not fail.
-        let _ = match port.host_ip {
-            Some(std::net::IpAddr::V6(ip)) => writeln!(text, "[{ip}]:{}", port.host_port),
-            Some(std::net::IpAddr::V4(ip)) => writeln!(text, "{ip}:{}", port.host_port),
-            None => writeln!(text, "0.0.0.0:{}", port.host_port),
-        };
+        let _ = writeln!(text, "{}", port.host_side());
     }
     if text.is_empty() {
         let known: Vec<String> = container.published.iter().map(ToString::to_string).collect();
@@ -74,9 +70,9 @@ mod tests {
     fn the_hosts_side_is_printed_and_a_port_that_is_not_there_names_those_that_are() {
         let mut web = container("web", 1, ContainerState::Running { health: None });
         let tcp = |number| ContainerPort { protocol: Protocol::Tcp, number };
-        let host_ip = Some([127, 0, 0, 1].into());
+        let host_ip = [127, 0, 0, 1].into();
         web.published = vec![
-            PublishedPort { host_ip: None, host_port: 8080, target: tcp(80) },
+            PublishedPort { host_ip: [0, 0, 0, 0].into(), host_port: 8080, target: tcp(80) },
             PublishedPort { host_ip, host_port: 8081, target: tcp(80) },
         ];
         assert_eq!(answer(&web, tcp(80)).unwrap(), "0.0.0.0:8080\n127.0.0.1:8081\n");

@@ -261,7 +261,7 @@ impl PsRow {
 
 fn publishers(container: &ContainerView) -> Vec<Publisher> {
     let published = container.published.iter().map(|port| Publisher {
-        url: port.host_ip.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string()),
+        url: port.host_ip.to_string(),
         target_port: port.target.number,
         published_port: port.host_port,
         protocol: port.target.protocol.to_string(),
@@ -318,7 +318,7 @@ pub(crate) mod tests {
             restarts: 0,
             exposed: vec![ContainerPort { protocol: Protocol::Tcp, number: 6379 }],
             published: Vec::new(),
-            networks: BTreeMap::from([("shop_default".parse().unwrap(), None)]),
+            networks: BTreeMap::from([("shop_default".parse().unwrap(), Vec::new())]),
             mounts: vec!["shop_data".to_owned()],
             local_volumes: 1,
             labels: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
@@ -331,7 +331,7 @@ pub(crate) mod tests {
         let running = ContainerState::Running { health: Some(Health::Healthy) };
         let mut web = container("web", 1, running);
         let target = ContainerPort { protocol: Protocol::Tcp, number: 80 };
-        web.published = vec![PublishedPort { host_ip: Some([127, 0, 0, 1].into()), host_port: 8080, target }];
+        web.published = vec![PublishedPort { host_ip: [127, 0, 0, 1].into(), host_port: 8080, target }];
         let exited = ContainerState::Exited { exit: ExitStatus::Signal(15) };
         let mut one_off = container("web", 2, ContainerState::Running { health: None });
         one_off.role = Role::OneOff("0a1b".to_owned());
