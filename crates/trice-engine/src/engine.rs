@@ -24,6 +24,7 @@ use trice_model::name::{ContainerName, NetworkName, ProjectName};
 use trice_model::network::FirewallSpec;
 use trice_model::time::Timestamp;
 use trice_network::nftables::TableOwner;
+use trice_network::proxy::Proxy;
 use trice_plan::plan::StepId;
 use trice_state::batch::Batch;
 
@@ -32,7 +33,7 @@ use crate::event::Event;
 use crate::operation::Lanes;
 use crate::perform::{Job, Outcome};
 use crate::record::ContainerRecord;
-use crate::world::World;
+use crate::world::{HostSide, World};
 
 /// How long an engine with nothing to keep waits for the next request.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -57,6 +58,8 @@ pub(crate) struct Engine {
     pub(crate) ids: Ids,
     /// Owns the packet filters' tables.
     pub(crate) tables: TableOwner,
+    /// Ports of the host that this process passes on, each with its project.
+    pub(crate) proxies: BTreeMap<HostSide, (ProjectName, Proxy)>,
     /// The tables that are in force.
     pub(crate) firewalls: BTreeMap<ProjectName, FirewallSpec>,
     /// Projects whose names or ports may have changed in this turn.
@@ -114,6 +117,7 @@ impl Engine {
             ids,
             tables,
             firewalls: BTreeMap::new(),
+            proxies: BTreeMap::new(),
             changed: BTreeSet::new(),
             records: None,
             jobs: Vec::new(),

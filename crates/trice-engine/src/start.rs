@@ -100,7 +100,7 @@ async fn live(directories: Directories, shared: Shared) -> Result<(), Fault> {
     let (tick, ticks) = watch::channel(0_u64);
     let pump = Pump::start(Box::new(move |_| tick.send_modify(|count| *count += 1))).map_err(failed)?;
     let (link, inventory) = succession::listen_first(&directories, &shared, &events)?;
-    let realm = Realm::new(&directories.run, &machine(), env!("CARGO_PKG_VERSION"));
+    let realm = Realm::new(&directories.run, env!("CARGO_PKG_VERSION")).on_machine(&machine());
     let containers = Containers::open(directories.clone(), realm.tag(), link, pump)
         .map_err(|error| failure::of("start the engine", &error))?;
     let backends = open_backends(directories, shared, realm, containers)?;

@@ -1,6 +1,6 @@
 //! One step: what begins it, and what its end changes in what is known.
 
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use trice_model::network::{
 use trice_model::port::PublishedPort;
 use trice_network::instance::Connected;
 use trice_network::nftables::TableOwner;
+use trice_network::port::PortError;
 use trice_plan::action::{Action, Target};
 use trice_plan::plan::StepId;
 use trice_plan::restart::Tally;
@@ -163,8 +164,12 @@ impl Engine {
                 reservation.holders.insert(instance.clone());
                 continue;
             }
-            let socket = trice_network::port::reserve_port(port)
-                .map_err(|error| failure::of_port(instance, &error))?;
+            let socket = match trice_network::port::reserve_port(port) {
+                Ok(socket) => socket,
+                // Without IPv6 on this machine, all of its addresses are those of IPv4.
+                Err(PortError::Unsupported { .. }) if is_second_half(port, ports) => continue,
+                Err(error) => return Err(failure::of_port(instance, &error)),
+            };
             let held = self.backends.containers.link().hold(&side.key(), &[socket.as_fd()]);
             held.map_err(|error| failure::of_io(&format!("publish {port}"), &error))?;
             let holders = [instance.clone()].into();
@@ -189,6 +194,9 @@ impl Engine {
             }
             !reservation.holders.is_empty()
         });
+        for side in &free {
+            self.proxies.remove(side);
+        }
         free
     }
 
@@ -356,6 +364,12 @@ impl Engine {
         self.world.leaving.remove(name);
         self.jobs.extend(self.after_leaving.remove(name).into_iter().flatten());
     }
+}
+
+/// Tells whether `port` is the half of a port of all addresses that is of IPv6.
+fn is_second_half(port: &PublishedPort, ports: &[PublishedPort]) -> bool {
+    let first = PublishedPort { host_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), ..*port };
+    port.host_ip.is_ipv6() && port.host_ip.is_unspecified() && ports.contains(&first)
 }
 
 /// What there is of an instance: its namespace, and where its names are asked.

@@ -13,7 +13,7 @@ use trice_model::container::{ContainerState, ObservedContainer};
 use trice_model::health::Health;
 use trice_model::id::ContainerId;
 use trice_model::name::{ContainerName, NetworkName, ProjectName};
-use trice_model::network::InstanceName;
+use trice_model::network::{FirewallPort, InstanceName};
 use trice_model::port::{Protocol, PublishedPort};
 use trice_network::nftables::TableOwner;
 use trice_plan::found::Found;
@@ -90,6 +90,11 @@ impl HostSide {
     /// Returns the host's side of `port`.
     pub(crate) fn of(port: &PublishedPort) -> Self {
         Self { host_ip: port.host_ip, port: port.host_port, protocol: port.target.protocol }
+    }
+
+    /// Returns the host's side of a port of the packet filter.
+    pub(crate) fn of_firewall(port: &FirewallPort) -> Self {
+        Self { host_ip: port.host_ip, port: port.host_port, protocol: port.protocol }
     }
 
     /// Names it for the keeper.

@@ -20,6 +20,8 @@ use crate::netlink::{Batch, Netlink, NetlinkError, NetlinkFamily, flag};
 
 /// What the packets are marked with, and the number of the table: the letters of the program's name.
 pub(crate) const MARK: u32 = u32::from_be_bytes(*b"tric");
+/// When the rule is asked: before the main table. Without a number the kernel takes another one each time.
+const PRIORITY: u32 = 0x7472;
 /// `lo` is the first link of every namespace.
 const LO: u32 = 1;
 
@@ -79,7 +81,11 @@ fn rule(family: AddressFamily) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = family;
     message.header.action = RuleAction::ToTable;
-    message.attributes.extend([RuleAttribute::FwMark(MARK), RuleAttribute::Table(MARK)]);
+    message.attributes.extend([
+        RuleAttribute::Priority(PRIORITY),
+        RuleAttribute::FwMark(MARK),
+        RuleAttribute::Table(MARK),
+    ]);
     message
 }
 

@@ -14,10 +14,11 @@ mod version;
 
 use std::net::SocketAddr;
 
-use trice_model::network::{FirewallPort, FirewallSpec};
+use trice_model::network::{FirewallPort, FirewallSpec, Way};
 use trice_model::port::Protocol;
 
 use crate::conntrack::{ConntrackError, forget_stale_flows};
+use crate::divert::{self, DivertError};
 use crate::nftables::{self, NftablesError, TableOwner};
 use crate::sysctl::{self, SysctlError};
 
@@ -40,6 +41,9 @@ pub enum FirewallError {
     /// The kernel did not take a setting.
     #[error("let packets through to containers")]
     Setting(#[from] SysctlError),
+    /// Answers to the proxy do not come back to it.
+    #[error(transparent)]
+    Divert(#[from] DivertError),
     /// Connections that go to the wrong place were not forgotten.
     #[error(transparent)]
     Conntrack(#[from] ConntrackError),
@@ -69,6 +73,9 @@ pub fn apply_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<Gua
         }
     }
     forwarding::allow(&spec.bridges)?;
+    if spec.published.iter().any(|port| port.way == Way::Transparent) {
+        divert::begin()?;
+    }
     forget_stale_flows(&spec.published)?;
     Ok(guarding)
 }

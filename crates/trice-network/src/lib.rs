@@ -4,7 +4,8 @@
 //! firewall ── conntrack, divert                    who may talk to whom, which ports lead to containers
 //! instance ── veth, upper, readiness, resolver           a namespace with interfaces, and where it asks for names
 //! bridge                                           a network
-//! port, host                                       ports that are kept for us, and what the machine has already
+//! port, proxy                                      ports that are kept for us, and passed on where no rule can
+//! host                                             what the machine has already
 //!    │
 //! link, address, listening, sysctl, namespace      the kernel's objects, one each
 //! nftables                                         tables of the packet filter, as values and as messages
@@ -13,7 +14,8 @@
 //!
 //! Invariants:
 //!
-//! - Plain functions that block: the kernel answers at once. None of them remembers anything.
+//! - Plain functions that block: the kernel answers at once. None of them remembers anything. The proxy alone waits, for
+//!   callers and containers, and so is async.
 //! - Every function ends in its state, whatever part of it was there before, and works on the network namespace of the
 //!   thread that calls it. No thread of the caller's ever changes its namespace.
 //! - No program is started; whatever is to be done, is said to the kernel.
@@ -34,6 +36,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod nftables;
 pub mod port;
+pub mod proxy;
 pub mod readiness;
 pub mod resolver;
 pub mod sysctl;

@@ -10,6 +10,7 @@ mod instances;
 mod media;
 mod networks;
 mod place;
+mod proxying;
 mod publishing;
 mod reshaping;
 mod separation;

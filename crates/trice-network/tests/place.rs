@@ -41,11 +41,16 @@ impl Place {
     /// Returns what `work` returns there.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let work = || {
-            move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            self.enter();
             work()
         };
         thread::scope(|scope| scope.spawn(work).join())
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Moves the calling thread there for good.
+    pub(crate) fn enter(&self) {
+        move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
     }
 
     /// Runs a program there and returns what it printed. It must succeed.

@@ -24,12 +24,16 @@ pub struct Realm {
 }
 
 impl Realm {
-    /// Returns the realm of the engine of `engine_version` that keeps its sockets in `run_directory`, on the machine
-    /// that is known by the id `machine`.
-    pub fn new(run_directory: &Path, machine: &str, engine_version: &str) -> Self {
+    /// Returns the realm of the engine of `engine_version` that keeps its sockets in `run_directory`.
+    pub fn new(run_directory: &Path, engine_version: &str) -> Self {
         let mut tag = digest::hex(run_directory.as_os_str().as_bytes());
         tag.truncate(4);
-        Self { tag, machine: machine.to_owned(), engine_version: engine_version.to_owned() }
+        Self { tag, machine: String::new(), engine_version: engine_version.to_owned() }
+    }
+
+    /// Returns the same engine on the machine that is known by the id `machine`.
+    pub fn on_machine(self, machine: &str) -> Self {
+        Self { machine: machine.to_owned(), ..self }
     }
 
     /// Returns the four hexadecimal digits that stand for the run directory.
@@ -78,7 +82,7 @@ mod tests {
 
     #[test]
     fn names_of_links_fit_the_kernel_and_differ_between_engines_and_networks() {
-        let (a, b) = (Realm::new(Path::new("/run/a"), "m", "1"), Realm::new(Path::new("/run/b"), "m", "1"));
+        let (a, b) = (Realm::new(Path::new("/run/a"), "1"), Realm::new(Path::new("/run/b"), "1"));
         let (front, back) = ("shop_front".parse().unwrap(), "shop_back".parse().unwrap());
         assert_eq!(a.bridge(&front).as_str().len(), 14);
         assert_eq!(a.bridge(&front), a.bridge(&front));

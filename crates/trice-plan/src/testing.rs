@@ -313,7 +313,7 @@ impl World {
 
 /// Returns the engine of tests.
 pub(crate) fn realm() -> Realm {
-    Realm::new(Path::new("/run/trice"), "machine", "0.1.0")
+    Realm::new(Path::new("/run/trice"), "0.1.0").on_machine("machine")
 }
 
 /// Returns the intent of a `down` with all that goes with it.

@@ -7,7 +7,7 @@
 //! pidfd                             how it ended
 //! resolve                           opening a path that must not lead out of a folder
 //! device_filter                     which devices a cgroup may open
-//! socket_filter                     which packets a socket sees
+//! socket_filter transparent         which packets a socket sees, and whose address it has
 //! ```
 //!
 //! Invariants:
@@ -29,3 +29,4 @@ pub mod seccomp;
 pub mod signals;
 pub mod socket_filter;
 pub mod title;
+pub mod transparent;

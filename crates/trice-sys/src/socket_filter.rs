@@ -23,3 +23,18 @@ pub fn drop_all(socket: BorrowedFd<'_>) -> io::Result<()> {
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Makes `socket` receive what arrives at it again, after [`drop_all`].
+///
+/// # Errors
+/// Those of setsockopt(2); `ENOENT` if it dropped nothing.
+pub fn take_all(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let unused: libc::c_int = 0;
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    let pointer = (&raw const unused).cast();
+    // SAFETY: `pointer` is to an integer of the stated length in this frame, which the kernel only reads.
+    let result = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_DETACH_FILTER, pointer, length)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
