@@ -12,7 +12,7 @@ use trice_model::time::Timestamp;
 
 use crate::event::{ContainerEvent, OperationEvent};
 use crate::stream::StreamNotice;
-use crate::view::{ContainerView, EngineView, PlanView, ProjectView};
+use crate::view::{ContainerView, EngineView, FindingView, NetworkView, PlanView, ProjectView};
 
 /// A request.
 pub trait Call: Serialize + DeserializeOwned {
@@ -95,6 +95,24 @@ pub struct ListProjects {}
 impl Call for ListProjects {
     const PATH: &'static str = "projects";
     type Answer = Vec<ProjectView>;
+}
+
+/// List networks, in the order of their names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ListNetworks {}
+
+impl Call for ListNetworks {
+    const PATH: &'static str = "networks";
+    type Answer = Vec<NetworkView>;
+}
+
+/// Tell what is wrong with the machine, as far as networks are concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Examine {}
+
+impl Call for Examine {
+    const PATH: &'static str = "examine";
+    type Answer = Vec<FindingView>;
 }
 
 /// Tell about the engine.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use trice_model::container::{ContainerState, Role};
 use trice_model::id::ContainerId;
 use trice_model::name::{ContainerName, NetworkName, ProjectName, ServiceName};
+use trice_model::network::{MacAddress, NetworkSpec};
 use trice_model::port::{ContainerPort, PublishedPort};
 use trice_model::time::Timestamp;
 
@@ -65,6 +67,55 @@ pub struct ProjectView {
     pub files: Vec<PathBuf>,
     /// How many of its containers are in each state, by the state's word.
     pub states: BTreeMap<String, usize>,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkView {
+    /// As it was made.
+    pub spec: NetworkSpec,
+    /// Its bridge, or the interface that it is on, is there.
+    pub present: bool,
+    /// What is on it.
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// A container on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointView {
+    /// The container.
+    pub container: ContainerName,
+    /// Its id.
+    pub id: ContainerId,
+    /// Its hardware address.
+    pub mac: Option<MacAddress>,
+    /// Its addresses, with the network's mask.
+    pub addresses: Vec<IpNet>,
+    /// Its default route goes through here.
+    pub leads_out: bool,
+}
+
+/// Something about the machine that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingView {
+    /// How it does.
+    pub state: FindingState,
+    /// What it is.
+    pub what: String,
+    /// What mends it.
+    pub remedy: Option<String>,
+}
+
+/// How something does that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingState {
+    /// As it should be.
+    Fine,
+    /// Something does not work, or not as it could, and may not be wanted.
+    Limited,
+    /// Something that is wanted does not work.
+    Broken,
 }
 
 /// The engine.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trice_api::call;
 use trice_api::fault::{Code, Fault};
-use trice_api::view::{ContainerView, PlanView, ProjectView, state_word};
+use trice_api::view::{ContainerView, EndpointView, NetworkView, PlanView, ProjectView, state_word};
 use trice_model::container::{NetworkNamespace, ObservedContainer};
 use trice_model::mount::MountSpecSource;
-use trice_model::name::ContainerName;
+use trice_model::name::{ContainerName, NetworkName};
+use trice_model::network::ObservedNetwork;
 
 use crate::engine::{Engine, now};
 use crate::event::{Entrance, Question};
@@ -36,6 +37,12 @@ impl Engine {
             }
             Question::Projects(reply) => {
                 let _ = reply.send(self.projects());
+            }
+            Question::Networks(reply) => {
+                let _ = reply.send(self.networks());
+            }
+            Question::Examine(reply) => {
+                let _ = reply.send(self.examine());
             }
             Question::Kill(call, reply) => {
                 let _ = reply.send(self.kill(&call));
@@ -100,6 +107,32 @@ impl Engine {
             tty: spec.process.tty,
             attach: spec.attach,
         }
+    }
+
+    fn networks(&self) -> Vec<NetworkView> {
+        let view = |network: &ObservedNetwork| NetworkView {
+            spec: network.spec.clone(),
+            present: network.present,
+            endpoints: self.endpoints_on(&network.spec.name),
+        };
+        self.world.found.networks.values().map(view).collect()
+    }
+
+    fn endpoints_on(&self, network: &NetworkName) -> Vec<EndpointView> {
+        let mut views = Vec::new();
+        for container in self.world.found.containers.values().filter(|one| !one.spec.is_guest()) {
+            let Some(instance) = self.world.found.instance_of(container) else { continue };
+            let endpoints = instance.spec.endpoints.iter().filter(|endpoint| endpoint.network == *network);
+            views.extend(endpoints.map(|endpoint| EndpointView {
+                container: container.spec.name.clone(),
+                id: container.spec.id.clone(),
+                mac: endpoint.mac,
+                addresses: endpoint.nets().collect(),
+                leads_out: endpoint.gateway.is_some() || endpoint.gateway6.is_some(),
+            }));
+        }
+        views.sort_by(|a, b| a.container.cmp(&b.container));
+        views
     }
 
     fn projects(&self) -> Vec<ProjectView> {

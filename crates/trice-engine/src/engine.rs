@@ -20,11 +20,12 @@ use trice_api::event::{ContainerChange, ContainerEvent};
 use trice_api::fault::Fault;
 use trice_model::container::ExitStatus;
 use trice_model::id::{ContainerId, Ids};
-use trice_model::name::{ContainerName, NetworkName, ProjectName};
+use trice_model::name::{ContainerName, LinkName, NetworkName, ProjectName};
 use trice_model::network::FirewallSpec;
 use trice_model::time::Timestamp;
 use trice_network::nftables::TableOwner;
 use trice_network::proxy::Proxy;
+use trice_network::watch::Change;
 use trice_plan::plan::StepId;
 use trice_state::batch::Batch;
 
@@ -40,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What an event leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Handled {
+pub(crate) enum Handled {
     /// Something may have changed: the turn ends with the question what follows.
     Changed,
     /// Nothing has.
@@ -60,6 +61,12 @@ pub(crate) struct Engine {
     pub(crate) tables: TableOwner,
     /// Ports of the host that this process passes on, each with its project.
     pub(crate) proxies: BTreeMap<HostSide, (ProjectName, Proxy)>,
+    /// What is to be looked at when the host's network has settled.
+    pub(crate) unsettled: BTreeSet<Change>,
+    /// The bridges whose packets the packet filters of others let through.
+    pub(crate) admitted: Vec<LinkName>,
+    /// Routes that overlap our networks and have been told of.
+    pub(crate) warned: BTreeSet<String>,
     /// The tables that are in force.
     pub(crate) firewalls: BTreeMap<ProjectName, FirewallSpec>,
     /// Projects whose names or ports may have changed in this turn.
@@ -118,6 +125,9 @@ impl Engine {
             tables,
             firewalls: BTreeMap::new(),
             proxies: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+            admitted: Vec::new(),
+            warned: BTreeSet::new(),
             changed: BTreeSet::new(),
             records: None,
             jobs: Vec::new(),
@@ -170,6 +180,9 @@ impl Engine {
             Event::Probed { container, run, succeeded } => self.probed(&container, run, succeeded),
             Event::NetworkGone { name, result } => self.network_gone(&name, result),
             Event::Succeeded(result) => self.keeper_succeeded(result),
+            Event::NetworkChanged(change) => return self.network_changed(change),
+            Event::NetworkSettled => return self.network_settled(),
+            Event::ResolversChanged => return self.resolvers_changed(),
             Event::TrashDue => self.empty_trash(),
             // A look at the clock is no change: it must not put off the next one.
             Event::Idle { turn } if self.is_idle_since(turn) => return Handled::End,

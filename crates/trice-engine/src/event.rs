@@ -6,10 +6,11 @@ use tokio::sync::{mpsc, oneshot};
 use trice_api::call;
 use trice_api::event::{ContainerEvent, OperationEvent};
 use trice_api::fault::Fault;
-use trice_api::view::{ContainerView, PlanView, ProjectView};
+use trice_api::view::{ContainerView, FindingView, NetworkView, PlanView, ProjectView};
 use trice_model::container::{ContainerSpec, ExitStatus};
 use trice_model::id::ContainerId;
 use trice_model::name::ContainerName;
+use trice_network::watch::Change;
 use trice_plan::plan::StepId;
 use trice_runtime::keeper::link::Told;
 
@@ -44,6 +45,12 @@ pub(crate) enum Event {
     Probed { container: ContainerId, run: u64, succeeded: bool },
     /// A network's bridge has gone.
     NetworkGone { name: trice_model::name::NetworkName, result: Result<(), Fault> },
+    /// Somebody else changed something in the host's network.
+    NetworkChanged(Change),
+    /// It has been quiet for a moment since.
+    NetworkSettled,
+    /// The host asks other resolvers.
+    ResolversChanged,
     /// Somebody threw something away a while ago.
     TrashDue,
     /// Nothing has happened for a while since this turn.
@@ -65,6 +72,10 @@ pub(crate) enum Question {
     Containers(call::ListContainers, oneshot::Sender<Vec<ContainerView>>),
     /// List projects.
     Projects(oneshot::Sender<Vec<ProjectView>>),
+    /// List networks.
+    Networks(oneshot::Sender<Vec<NetworkView>>),
+    /// Say what is wrong with the machine.
+    Examine(oneshot::Sender<Result<Vec<FindingView>, Fault>>),
     /// Send a signal.
     Kill(call::Kill, oneshot::Sender<Vec<ContainerName>>),
     /// Tell what happens.

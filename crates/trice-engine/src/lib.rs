@@ -6,8 +6,10 @@
 //!   advance steps operation execution waiting       what was asked for, on its way
 //!   life probe succession                           what happens by itself
 //!   projection observe                              names and packet filters; the machine before a decision
+//!   surroundings                                    what others do to the host's network meanwhile
 //! perform ── backends       one action, one back-end call
 //! serve answer follow session body                  the socket
+//! examine                                           what is wrong with the machine
 //! record identity           what must be remembered
 //! ```
 //!
@@ -25,6 +27,7 @@ mod backends;
 mod body;
 mod engine;
 mod event;
+mod examine;
 mod execution;
 mod failure;
 mod files;
@@ -45,6 +48,7 @@ mod sockets;
 pub mod start;
 mod steps;
 mod succession;
+mod surroundings;
 mod waiting;
 mod words;
 mod world;

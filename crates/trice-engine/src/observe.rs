@@ -3,7 +3,9 @@
 use trice_api::fault::Fault;
 use trice_dns::resolv_conf;
 use trice_model::intent::Intent;
+use trice_model::name::LinkName;
 use trice_model::project::Project;
+use trice_network::neighbours;
 
 use crate::backends::Backends;
 use crate::failure;
@@ -16,13 +18,29 @@ pub(crate) fn refresh(world: &mut World, backends: &Backends, intent: &Intent) -
         .map_err(|error| failure::of("look at the networks", &error))?;
     world.found.networks = networks.into_iter().map(|network| (network.spec.name.clone(), network)).collect();
     if let Intent::Up { project, .. } | Intent::Run { project, .. } = intent {
-        world.found.host = trice_network::host::observe_host(&backends.realm.link_prefix())
-            .map_err(|error| failure::of("look at the host's network", &error))?;
+        look_at_host(world, backends)?;
         let text = std::fs::read_to_string(&backends.resolv_conf).unwrap_or_default();
         backends.names.set_upstreams(resolv_conf::parse(&text).servers);
         look_at_images(world, backends, project)?;
     }
     Ok(())
+}
+
+/// Looks at what the machine has beside us.
+pub(crate) fn look_at_host(world: &mut World, backends: &Backends) -> Result<(), Fault> {
+    let own: Vec<LinkName> = own_links(world);
+    world.found.host = trice_network::host::observe_host(&backends.realm.link_prefix(), &own)
+        .map_err(|error| failure::of("look at the host's network", &error))?;
+    let neighbours = neighbours::look(&backends.realm.mark())
+        .map_err(|error| failure::of("look at the host's packet filters", &error))?;
+    world.found.host.firewalls = neighbours.firewalls;
+    Ok(())
+}
+
+/// Returns the bridges that files have given names.
+pub(crate) fn own_links(world: &World) -> Vec<LinkName> {
+    let networks = world.found.networks.values();
+    networks.filter_map(|network| network.spec.medium.bridge().cloned()).collect()
 }
 
 /// Looks which of the project's images are here, as they are now.

@@ -115,6 +115,7 @@ impl Operation {
                 | Action::RemoveNetwork(_)
                 | Action::CreateVolume(_)
                 | Action::ConnectInstance(_)
+                | Action::ReshapeInstance(_)
                 | Action::PublishPorts { .. }
                 | Action::CreateContainer(_)
                 | Action::StartContainer(_)
@@ -126,11 +127,16 @@ impl Operation {
 /// What a failed step of `intent` means for the others.
 fn on_failure(intent: &Intent) -> OnFailure {
     match intent {
-        Intent::Down { .. } | Intent::Stop { .. } | Intent::Remove { .. } => OnFailure::GoOn,
+        Intent::Down { .. }
+        | Intent::Stop { .. }
+        | Intent::Remove { .. }
+        | Intent::Disconnect { .. }
+        | Intent::RemoveNetworks { .. } => OnFailure::GoOn,
         Intent::Up { .. }
         | Intent::Run { .. }
         | Intent::Start { .. }
         | Intent::Restart { .. }
+        | Intent::Connect { .. }
         | Intent::Resume { .. } => OnFailure::Stop,
     }
 }
@@ -197,6 +203,9 @@ fn word(intent: &Intent) -> &'static str {
         Intent::Stop { .. } => "stop",
         Intent::Restart { .. } => "restart",
         Intent::Remove { .. } => "rm",
+        Intent::Connect { .. } => "network connect",
+        Intent::Disconnect { .. } => "network disconnect",
+        Intent::RemoveNetworks { .. } => "network prune",
         Intent::Resume { .. } => "resume",
     }
 }

@@ -117,6 +117,21 @@ pub(crate) fn connect_instance(spec: InstanceSpec) -> Job {
     })
 }
 
+/// Gives an instance other interfaces and routes while programs in it run. `there` is how it is, and its namespace; one
+/// that is gone is only remembered so.
+pub(crate) fn reshape_instance(spec: InstanceSpec, there: Option<(InstanceSpec, OwnedFd)>) -> Job {
+    Box::new(move |backends| {
+        let what = format!("reconnect {}", spec.name);
+        let record = InstanceRecord { spec };
+        commit(backends, &what, Batch::new().put(&record))?;
+        if let Some((there, namespace)) = there {
+            trice_network::instance::reshape(namespace.as_fd(), &there, &record.spec)
+                .map_err(|error| failure::of(&what, &error))?;
+        }
+        Ok(Outcome::Done)
+    })
+}
+
 /// Has the keeper hold what belongs to an instance.
 pub(crate) fn hold_instance(
     backends: &Backends,

@@ -25,6 +25,7 @@ impl Engine {
         for project in std::mem::take(&mut self.changed) {
             self.project_firewall(&project);
         }
+        self.admit();
         if diverted
             && !self.diverts()
             && let Err(error) = divert::end()

@@ -174,6 +174,8 @@ async fn route(request: Request<Incoming>, service: Service) -> Result<Answer, F
             json(&service.ask_for(|reply| Question::Containers(call, reply)).await?)
         }
         call::ListProjects::PATH => json(&service.ask_for(Question::Projects).await?),
+        call::ListNetworks::PATH => json(&service.ask_for(Question::Networks).await?),
+        call::Examine::PATH => json(&service.ask_for(Question::Examine).await??),
         call::Describe::PATH => json(&EngineView { version: env!("CARGO_PKG_VERSION").to_owned() }),
         call::Kill::PATH => {
             let call: call::Kill = read(request).await?;

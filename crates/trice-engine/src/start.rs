@@ -31,6 +31,7 @@ use crate::recover::{Recorded, recover};
 use crate::serve::{Service, serve};
 use crate::sockets::InNamespaces;
 use crate::succession;
+use crate::surroundings;
 
 /// How many jobs wait for the kernel at the same time.
 const JOBS: usize = 16;
@@ -110,6 +111,8 @@ async fn live(directories: Directories, shared: Shared) -> Result<(), Fault> {
     let ids = fresh_ids().map_err(failed)?;
     let mut engine = Engine::new(backends.clone(), events.clone(), Default::default(), ids, tables);
     recover(&mut engine, recorded, inventory)?;
+    surroundings::watch_network(&events);
+    let _resolvers = surroundings::watch_resolvers(&backends.resolv_conf, &events);
     let serving = tokio::spawn(serve(listener, Service::new(backends.clone(), events, ticks)));
     engine.run(receiver).await;
     serving.abort();

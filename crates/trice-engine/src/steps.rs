@@ -53,6 +53,12 @@ impl Engine {
             Action::CreateVolume(spec) => perform::create_volume(spec.clone()),
             Action::RemoveVolume(name) => perform::remove_volume(name.clone()),
             Action::ConnectInstance(spec) => perform::connect_instance(spec.clone()),
+            Action::ReshapeInstance(spec) => {
+                let there = self.world.found.instances.get(&spec.name).map(|there| there.spec.clone());
+                let home = self.world.homes.get(&spec.name);
+                let namespace = home.and_then(|home| home.namespace.try_clone().ok());
+                perform::reshape_instance(spec.clone(), there.zip(namespace))
+            }
             Action::DisconnectInstance(name) => match self.world.found.instances.get(name) {
                 Some(instance) => {
                     let spec = instance.spec.clone();
@@ -244,6 +250,11 @@ impl Engine {
             (Action::RemoveVolume(name), _) => drop(self.world.found.volumes.remove(name)),
             (Action::ConnectInstance(spec), Outcome::Connected(connected)) => {
                 self.take_in_instance(spec, Connection::from(*connected))?;
+            }
+            (Action::ReshapeInstance(spec), _) => {
+                if let Some(there) = self.world.found.instances.get_mut(&spec.name) {
+                    there.spec.clone_from(spec);
+                }
             }
             (Action::DisconnectInstance(name), _) => drop(self.world.found.instances.remove(name)),
             (Action::CreateContainer(spec), outcome) => {

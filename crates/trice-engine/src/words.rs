@@ -33,6 +33,7 @@ pub(crate) fn step_events(action: &Action, state: StepState) -> Vec<StepEvent> {
             };
             containers.iter().flat_map(|target| one(Container, &target.name, "Waiting", done)).collect()
         }
+        Action::ReshapeInstance(spec) => one(Container, &spec.name, "Reconnecting", "Reconnected"),
         Action::ConnectInstance(_) | Action::DisconnectInstance(_) | Action::PublishPorts { .. } => {
             Vec::new()
         }

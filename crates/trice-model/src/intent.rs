@@ -6,9 +6,10 @@
 //! leads to the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::name::{ContainerName, Key, ProjectName, ServiceName};
+use crate::name::{ContainerName, Key, NetworkName, ProjectName, ServiceName};
 use crate::project::Project;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,33 @@ pub enum Intent {
         /// Volumes without a name go too.
         volumes: bool,
     },
+    /// A container that is there is on a network too, beside what its files say; its program runs on.
+    Connect {
+        /// The project.
+        project: ProjectName,
+        /// The container.
+        container: ContainerName,
+        /// The network, of this project or another one.
+        network: NetworkName,
+        /// How it is on it.
+        options: ConnectOptions,
+    },
+    /// A container that is there is no longer on a network; its program runs on.
+    Disconnect {
+        /// The project.
+        project: ProjectName,
+        /// The container.
+        container: ContainerName,
+        /// The network.
+        network: NetworkName,
+    },
+    /// Networks of the project that nobody is on are gone.
+    RemoveNetworks {
+        /// The project.
+        project: ProjectName,
+        /// Which.
+        networks: BTreeSet<NetworkName>,
+    },
     /// The machine or the keeper has come up again: containers run as their restart policies say.
     Resume {
         /// The project.
@@ -94,6 +122,9 @@ impl Intent {
             | Self::Stop { project, .. }
             | Self::Restart { project, .. }
             | Self::Remove { project, .. }
+            | Self::Connect { project, .. }
+            | Self::Disconnect { project, .. }
+            | Self::RemoveNetworks { project, .. }
             | Self::Resume { project } => project,
         }
     }
@@ -150,6 +181,22 @@ pub struct DownOptions {
     pub volumes: bool,
     /// In place of each container's grace.
     pub timeout: Option<Duration>,
+}
+
+/// How a container is on a network that it joins by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConnectOptions {
+    /// More names for it there.
+    pub aliases: Vec<String>,
+    /// A fixed address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// A fixed IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// More addresses, which are not the network's.
+    pub link_local_ips: Vec<IpAddr>,
+    /// The network with the highest gives the default route.
+    pub gw_priority: i32,
 }
 
 /// How a one-off container runs.

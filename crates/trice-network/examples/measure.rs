@@ -57,7 +57,7 @@ fn measure_networks() -> Outcome<()> {
     print("observe it", &mut observe);
     print("remove it", &mut remove);
     let mut host =
-        (0..RUNS).map(|_| Ok(timed(|| Ok(observe_host("tr"))?)?.0)).collect::<Outcome<Vec<_>>>()?;
+        (0..RUNS).map(|_| Ok(timed(|| Ok(observe_host("tr", &[]))?)?.0)).collect::<Outcome<Vec<_>>>()?;
     print("observe the host", &mut host);
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rustix::net::netdevice::index_to_name;
+use trice_model::name::LinkName;
 use trice_model::network::ObservedHost;
 
 use crate::address::{Route, dump, dump_routes};
@@ -25,16 +26,16 @@ pub enum HostError {
     Ports(#[source] NetlinkError),
 }
 
-/// Looks at the network namespace of the calling thread. Links whose names begin with `realm` are our own bridges and
-/// are left out.
+/// Looks at the network namespace of the calling thread. Links whose names begin with `realm` are our own bridges, and so
+/// are those in `own`; they are left out. Packet filters are looked at elsewhere.
 ///
 /// # Errors
 /// [`HostError`].
-pub fn observe_host(realm: &str) -> Result<ObservedHost, HostError> {
+pub fn observe_host(realm: &str, own: &[LinkName]) -> Result<ObservedHost, HostError> {
     let mut netlink = Netlink::open(NetlinkFamily::Route).map_err(HostError::List)?;
     let addresses = dump(&mut netlink).map_err(HostError::List)?;
     let routes = dump_routes(&mut netlink).map_err(HostError::List)?;
-    let mut names = Names::of(&netlink, realm);
+    let mut names = Names::of(&netlink, realm, own);
     Ok(ObservedHost {
         addresses: addresses.into_iter().filter_map(|(link, net)| names.foreign(Some(link), net)).collect(),
         routes: routes.into_iter().filter_map(|route| names.foreign_route(route)).collect(),
@@ -48,12 +49,13 @@ pub fn observe_host(realm: &str) -> Result<ObservedHost, HostError> {
 struct Names<'a> {
     netlink: &'a Netlink,
     realm: &'a str,
+    own: &'a [LinkName],
     known: BTreeMap<u32, String>,
 }
 
 impl<'a> Names<'a> {
-    fn of(netlink: &'a Netlink, realm: &'a str) -> Self {
-        Self { netlink, realm, known: BTreeMap::new() }
+    fn of(netlink: &'a Netlink, realm: &'a str, own: &'a [LinkName]) -> Self {
+        Self { netlink, realm, own, known: BTreeMap::new() }
     }
 
     /// Returns `net` with its link's name, unless the link is ours. What leads nowhere has no name.
@@ -62,7 +64,8 @@ impl<'a> Names<'a> {
             return None;
         }
         let name = link.map(|index| self.name(index)).unwrap_or_default();
-        (!name.starts_with(self.realm)).then_some((name, net))
+        let is_ours = name.starts_with(self.realm) || self.own.iter().any(|link| link.as_str() == name);
+        (!is_ours).then_some((name, net))
     }
 
     /// The same for a route, unless it is a default one, which leads everywhere and so takes nothing away.

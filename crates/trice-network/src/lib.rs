@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! firewall ── conntrack, divert                    who may talk to whom, which ports lead to containers
+//! neighbours                                       packet filters of others, and our packets among them
 //! instance ── veth, upper, readiness, resolver           a namespace with interfaces, and where it asks for names
 //! bridge                                           a network
 //! port, proxy                                      ports that are kept for us, and passed on where no rule can
-//! host                                             what the machine has already
+//! abilities                                        what this kernel can do
+//! host, watch                                      what the machine has already, and when that changes
 //!    │
 //! link, address, listening, sysctl, namespace      the kernel's objects, one each
 //! nftables                                         tables of the packet filter, as values and as messages
@@ -22,6 +24,7 @@
 //! - Nothing here chooses a name or an address, and nothing knows of Compose.
 #![forbid(unsafe_code)]
 
+pub mod abilities;
 mod address;
 mod attribute;
 pub mod bridge;
@@ -33,6 +36,7 @@ pub mod instance;
 pub mod link;
 mod listening;
 pub mod namespace;
+pub mod neighbours;
 pub mod netlink;
 pub mod nftables;
 pub mod port;
@@ -42,3 +46,4 @@ pub mod resolver;
 pub mod sysctl;
 mod upper;
 mod veth;
+pub mod watch;

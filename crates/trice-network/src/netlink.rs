@@ -277,6 +277,11 @@ impl AsFd for Netlink {
     }
 }
 
+/// Returns the kind and body of each message in `bytes`.
+pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    split(bytes).map(|message| (message.kind, message.body))
+}
+
 fn read_route(kind: u16, body: &[u8]) -> Result<RouteNetlinkMessage, NetlinkError> {
     RouteNetlinkMessage::parse_with_param(body, kind).map_err(NetlinkError::Unreadable)
 }

@@ -99,7 +99,10 @@ fn the_host_is_seen_with_its_addresses_and_routes_of_all_tables_and_without_our_
     world.host.ip("route add blackhole 198.18.0.0/15");
     let _tcp = world.host.run(|| std::net::TcpListener::bind("127.0.0.1:8080")).unwrap();
     let _udp = world.host.run(|| std::net::UdpSocket::bind("0.0.0.0:5353")).unwrap();
-    let host = world.host.run(|| observe_host("trtest")).unwrap();
+    let host = world.host.run(|| observe_host("trtest", &[])).unwrap();
+    let own = ["lan0".parse().unwrap()];
+    let without = world.host.run(|| observe_host("trtest", &own)).unwrap();
+    assert!(without.addresses.iter().all(|(link, _)| link == "lo"), "a bridge with a name of its own");
     let lines = |list: &[(String, ipnet::IpNet)]| -> Vec<String> {
         list.iter().map(|(link, net)| format!("{link} {net}")).collect()
     };
@@ -115,7 +118,7 @@ fn the_host_is_seen_with_its_addresses_and_routes_of_all_tables_and_without_our_
 #[test]
 fn an_empty_machine_is_seen_as_empty() {
     let place = Place::new();
-    let host = place.run(|| observe_host("trtest")).unwrap();
+    let host = place.run(|| observe_host("trtest", &[])).unwrap();
     assert_eq!((host.routes.len(), host.busy_ports.len()), (0, 0));
     assert_eq!(place.run(|| observe_networks(&[])).unwrap(), []);
 }

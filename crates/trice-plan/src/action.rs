@@ -37,6 +37,8 @@ pub enum Action {
     RemoveVolume(VolumeName),
     /// The instance's network namespace is there, with its interfaces.
     ConnectInstance(InstanceSpec),
+    /// The instance's namespace, which stays, has these interfaces and routes; programs in it run on.
+    ReshapeInstance(InstanceSpec),
     /// The namespace and what the instance has of the host are gone.
     DisconnectInstance(InstanceName),
     /// These ports of the host are reserved for the instance and no others. They are given back when its
@@ -131,6 +133,11 @@ impl fmt::Display for Action {
             Self::RemoveVolume(name) => write!(f, "remove volume {}", short(name)),
             Self::ConnectInstance(spec) => {
                 write!(f, "connect instance {}", spec.name)?;
+                let mut addresses = spec.endpoints.iter().flat_map(EndpointSpec::addresses);
+                addresses.try_for_each(|address| write!(f, " {address}"))
+            }
+            Self::ReshapeInstance(spec) => {
+                write!(f, "reshape instance {}", spec.name)?;
                 let mut addresses = spec.endpoints.iter().flat_map(EndpointSpec::addresses);
                 addresses.try_for_each(|address| write!(f, " {address}"))
             }

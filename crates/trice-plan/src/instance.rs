@@ -207,7 +207,7 @@ fn named_sysctl(name: &str, interface: &LinkName) -> String {
 }
 
 /// Returns an address that is not the network's with its mask: that of the link for those that belong to links.
-fn more_address(ip: IpAddr) -> IpNet {
+pub(crate) fn more_address(ip: IpAddr) -> IpNet {
     let length = match ip {
         IpAddr::V4(ip) if ip.is_link_local() => 16,
         IpAddr::V4(_) => 32,

@@ -6,7 +6,7 @@
 //!           ── subnet, address, port, instance       numbers and names, given out once and kept
 //!           ── lower ── diff ── recreate, follow     what a container is, and what becomes of it
 //!           ── converge                              what must change
-//!   down, start                                      the same from records alone
+//!   down, start, connect                             the same from records alone
 //!   undo                                             what a failed operation made in vain
 //!   changes ── order, weave ── action                what comes before what: the answer
 //!
@@ -25,6 +25,7 @@
 
 mod bystander;
 mod changes;
+pub mod connect;
 mod converge;
 mod diff;
 mod digest;

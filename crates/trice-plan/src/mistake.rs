@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::address::AddressError;
+use crate::connect::ConnectError;
 use crate::lower::LowerError;
 use crate::network::NetworkError;
 use crate::order::OrderError;
@@ -49,6 +50,9 @@ pub enum Mistake {
     /// What becomes of a service and its image.
     #[error(transparent)]
     Lower(#[from] LowerError),
+    /// A container that joins or leaves a network.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// Containers that should be there.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -71,6 +75,7 @@ impl PlanError {
             Mistake::Port(error) => error.hint(),
             Mistake::Volume(error) => error.hint(),
             Mistake::Lower(error) => error.hint(),
+            Mistake::Connect(error) => error.hint(),
             Mistake::Start(error) => error.hint(),
         }
     }

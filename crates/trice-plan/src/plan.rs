@@ -21,7 +21,7 @@ use crate::action::Action;
 use crate::found::Found;
 use crate::mistake::PlanError;
 use crate::realm::Realm;
-use crate::{down, run, start, up};
+use crate::{connect, down, run, start, up};
 use trice_model::intent::Intent;
 
 /// What is to be done.
@@ -81,6 +81,15 @@ pub fn plan(
         Intent::Restart { project, services, timeout, no_deps } => {
             let options = start::RestartOptions { services, timeout: *timeout, no_deps: *no_deps };
             start::restart(project, &options, found, realm, asked_at, ids)
+        }
+        Intent::Connect { project, container, network, options } => {
+            connect::connect((project, container, network), options, found, realm, ids)
+        }
+        Intent::Disconnect { project, container, network } => {
+            connect::disconnect((project, container, network), found)
+        }
+        Intent::RemoveNetworks { project, networks } => {
+            Ok(connect::remove_networks(project, networks, found))
         }
         Intent::Resume { project } => Ok(start::resume(project, found, realm, ids)),
     }

@@ -140,7 +140,7 @@ proptest! {
         for step in &plan.steps {
             let touched = match &step.action {
                 Action::CreateContainer(spec) => spec.name.as_str(),
-                Action::ConnectInstance(spec) => spec.name.as_str(),
+                Action::ConnectInstance(spec) | Action::ReshapeInstance(spec) => spec.name.as_str(),
                 Action::DisconnectInstance(name) => name.as_str(),
                 Action::PublishPorts { instance, .. } => instance.as_str(),
                 Action::StartContainer(target) | Action::RemoveContainer(target) => target.name.as_str(),
@@ -178,6 +178,7 @@ fn stops(action: &Action, dependent: &ObservedContainer) -> bool {
         | Action::CreateVolume(_)
         | Action::RemoveVolume(_)
         | Action::ConnectInstance(_)
+        | Action::ReshapeInstance(_)
         | Action::DisconnectInstance(_)
         | Action::PublishPorts { .. }
         | Action::CreateContainer(_)

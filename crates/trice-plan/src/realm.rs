@@ -71,6 +71,11 @@ impl Realm {
         format!("trice-{}-{project}", self.tag)
     }
 
+    /// Returns the comment that rules of this engine bear in packet filters of others.
+    pub fn mark(&self) -> String {
+        format!("trice-{}", self.tag)
+    }
+
     fn link(&self, digits: &str) -> LinkName {
         format!("tr{}{digits}", self.tag).parse().expect("14 letters and digits name a link")
     }

@@ -36,6 +36,7 @@ use crate::place::{self, Home, Place, Places};
 use crate::plan::Plan;
 use crate::port::{self, Berth, Lead, Occupied, PortError, Published};
 use crate::realm::Realm;
+use crate::subnet;
 use crate::volume::{self, VolumeError, Volumes};
 use crate::weave;
 use trice_model::intent::UpOptions;
@@ -97,7 +98,8 @@ pub(crate) fn plan_places(
     let convergence =
         Convergence { wish, networks: &networks, addresses: &addresses, taken, leaving, bystanders };
     let mut changes = convergence.changes(volumes.missing, ids);
-    let notes = [places.notes, networks.notes.clone(), volumes.notes, port_notes, seat_notes];
+    let overlaps = subnet::overlapped_routes(wish.found);
+    let notes = [places.notes, networks.notes.clone(), volumes.notes, port_notes, seat_notes, overlaps];
     changes.notes = notes.concat();
     Ok(weave::weave(changes))
 }

@@ -137,6 +137,30 @@ fn write_statement(statement: &Statement, known: &mut Known, writer: &mut Writer
     }
 }
 
+/// Writes the rule that lets pass what came in by the link of this name, or, if it is not the whole name, by any that
+/// begins so; as `iptables -i` would write it.
+pub(crate) fn accept_from(name: &str, whole: bool, writer: &mut Writer<'_>) {
+    accept_by(META_IIFNAME, name, whole, writer);
+}
+
+/// Writes the same for what goes out; as `iptables -o` would write it.
+pub(crate) fn accept_to(name: &str, whole: bool, writer: &mut Writer<'_>) {
+    accept_by(META_OIFNAME, name, whole, writer);
+}
+
+fn accept_by(key: u32, name: &str, whole: bool, writer: &mut Writer<'_>) {
+    const NFTA_COUNTER_BYTES: u16 = 1;
+    const NFTA_COUNTER_PACKETS: u16 = 2;
+    meta(key, FIRST, writer);
+    let end: &[u8] = if whole { &[0] } else { &[] };
+    compare(writer, EQUAL, &[name.as_bytes(), end].concat());
+    expression(writer, "counter", |data| {
+        data.bytes(NFTA_COUNTER_BYTES, &[0; 8]);
+        data.bytes(NFTA_COUNTER_PACKETS, &[0; 8]);
+    });
+    immediate_verdict(&Verdict::Accept, writer);
+}
+
 fn expression(writer: &mut Writer<'_>, name: &str, data: impl FnOnce(&mut Writer<'_>)) {
     const NFTA_EXPR_NAME: u16 = 1;
     const NFTA_EXPR_DATA: u16 = 2;

@@ -29,7 +29,10 @@ const NFT_MSG_NEWTABLE: u16 = 0;
 const NFT_MSG_GETTABLE: u16 = 1;
 const NFT_MSG_DELTABLE: u16 = 2;
 const NFT_MSG_NEWCHAIN: u16 = 3;
-const NFT_MSG_NEWRULE: u16 = 6;
+pub(crate) const NFT_MSG_GETCHAIN: u16 = 4;
+pub(crate) const NFT_MSG_NEWRULE: u16 = 6;
+pub(crate) const NFT_MSG_GETRULE: u16 = 7;
+pub(crate) const NFT_MSG_DELRULE: u16 = 8;
 const NFT_MSG_NEWSET: u16 = 9;
 const NFT_MSG_NEWSETELEM: u16 = 12;
 
@@ -240,6 +243,15 @@ impl<'a> Transaction<'a> {
     }
 }
 
+/// Returns what `write` writes as one transaction.
+pub(crate) fn transaction(write: impl FnOnce(&mut Batch)) -> Batch {
+    let mut batch = Batch::default();
+    batch.push(NFNL_MSG_BATCH_BEGIN, flag::CHANGE, batch_body);
+    write(&mut batch);
+    batch.push_last(NFNL_MSG_BATCH_END, flag::CHANGE, batch_body);
+    batch
+}
+
 /// Returns the question whether there is a table of this name.
 pub(crate) fn get_table(family: Family, name: &str) -> Batch {
     let mut batch = Batch::default();
@@ -256,7 +268,8 @@ const KEYS_ARE_IN_NATIVE_ORDER: [u8; 6] = {
     [0, 4, a, b, c, d]
 };
 
-fn message_type(kind: u16) -> u16 {
+/// Returns the kind of a message to nf_tables, by its number there.
+pub(crate) fn message_type(kind: u16) -> u16 {
     NFNL_SUBSYS_NFTABLES << 8 | kind
 }
 

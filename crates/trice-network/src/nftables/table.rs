@@ -19,12 +19,14 @@ pub(crate) struct Table {
 }
 
 /// Which packets a table sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Family {
     /// Those of IPv4 and IPv6.
     Inet,
     /// Those of IPv4.
     Ip,
+    /// Those of IPv6.
+    Ip6,
     /// Frames that pass through bridges.
     Bridge,
 }
@@ -99,6 +101,24 @@ impl Family {
             Self::Inet => 1,
             Self::Ip => 2,
             Self::Bridge => 7,
+            Self::Ip6 => 10,
+        }
+    }
+}
+
+impl Family {
+    /// Returns the family with the kernel's number, if it is one that matters here.
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        [Self::Inet, Self::Ip, Self::Ip6, Self::Bridge].into_iter().find(|family| family.number() == number)
+    }
+
+    /// Returns the word of `nft`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Inet => "inet",
+            Self::Ip => "ip",
+            Self::Ip6 => "ip6",
+            Self::Bridge => "bridge",
         }
     }
 }
@@ -172,11 +192,7 @@ impl fmt::Display for Chain {
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Inet => "inet",
-            Self::Ip => "ip",
-            Self::Bridge => "bridge",
-        })
+        f.write_str(self.word())
     }
 }
 

@@ -105,6 +105,10 @@ impl Machine {
                 self.found.volumes.remove(name);
             }
             Action::ConnectInstance(spec) => self.connect(spec),
+            Action::ReshapeInstance(spec) => {
+                assert!(self.found.instances.contains_key(&spec.name), "{} is not there", spec.name);
+                self.connect(spec);
+            }
             Action::DisconnectInstance(name) => {
                 let lives =
                     |one: &&ObservedContainer| found::is_live(one) && found::instance_name(one) == Some(name);
