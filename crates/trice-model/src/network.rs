@@ -264,6 +264,14 @@ impl Medium {
         }
     }
 
+    /// Returns the host's interface that it is on, if it is on one.
+    pub fn parent(&self) -> Option<&LinkName> {
+        match self {
+            Self::Bridge(_) => None,
+            Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } => Some(parent),
+        }
+    }
+
     /// Returns the word by which Compose calls it.
     pub fn driver(&self) -> &'static str {
         match self {

@@ -12,11 +12,13 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::config::ConfigArgs;
+use crate::commands::doctor::DoctorArgs;
 use crate::commands::down::DownArgs;
 use crate::commands::exec::ExecArgs;
 use crate::commands::kill::KillArgs;
 use crate::commands::logs::LogsArgs;
 use crate::commands::ls::LsArgs;
+use crate::commands::network::NetworkCommand;
 use crate::commands::plan::PlanArgs;
 use crate::commands::port::PortArgs;
 use crate::commands::ps::PsArgs;
@@ -122,6 +124,11 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// List projects
     Ls(LsArgs),
+    /// Networks, and who is on them
+    #[command(subcommand)]
+    Network(NetworkCommand),
+    /// Tell what is wrong with the machine, and what mends it
+    Doctor(DoctorArgs),
     /// Print the version
     Version(VersionArgs),
 }

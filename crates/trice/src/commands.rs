@@ -1,11 +1,13 @@
 //! The commands: what was typed, then what is meant, then what is shown.
 
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod exec;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod ls;
+pub(crate) mod network;
 pub(crate) mod plan;
 pub(crate) mod port;
 pub(crate) mod ps;
@@ -46,8 +48,10 @@ pub(crate) fn carry_out(arguments: Arguments, invocation: &mut Invocation) -> Re
         Command::Rm(args) => block_on(rm::run(&args, invocation)),
         Command::Scale(args) => block_on(scale::run(&args, invocation)),
         Command::Port(args) => block_on(port::run(&args, invocation)),
+        Command::Network(command) => block_on(network::run(&command, invocation)),
         Command::Plan(args) => block_on(plan::run(&args, invocation)),
         Command::Ls(args) => block_on(ls::run(&args, invocation)),
+        Command::Doctor(args) => block_on(doctor::run(&args, invocation)),
     }
 }
 

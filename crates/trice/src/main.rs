@@ -38,6 +38,7 @@ mod operation;
 mod output;
 mod progress;
 mod project;
+mod question;
 mod relay;
 mod table;
 mod template;

@@ -1,7 +1,5 @@
 //! `rm`: containers that do not run are gone. It asks before.
 
-use std::io::{self, BufRead, Write};
-
 use clap::Args;
 use trice_api::call::ListContainers;
 use trice_model::container::ContainerState;
@@ -10,6 +8,7 @@ use trice_model::name::ServiceName;
 
 use crate::failure::Failure;
 use crate::invocation::Invocation;
+use crate::question;
 
 /// What is typed after `rm`.
 #[derive(Debug, Args)]
@@ -49,7 +48,7 @@ pub(crate) async fn run(args: &RmArgs, invocation: &mut Invocation) -> Result<u8
         return Ok(0);
     }
     let asks = !args.force && !invocation.global.dry_run;
-    if asks && !is_sure(&going).map_err(Failure::surroundings("ask"))? {
+    if asks && !question::is_sure(&format!("Going to remove {}", going.join(", "))).map_err(Failure::surroundings("ask"))? {
         return Ok(0);
     }
     let intent = Intent::Remove {
@@ -59,17 +58,4 @@ pub(crate) async fn run(args: &RmArgs, invocation: &mut Invocation) -> Result<u8
         volumes: args.volumes,
     };
     invocation.operate("rm", &engine, intent, &scope.places).await
-}
-
-/// Asks on the terminal. Nobody there to answer is a no.
-fn is_sure(going: &[&str]) -> io::Result<bool> {
-    let mut out = io::stderr();
-    write!(out, "? Going to remove {} [yN] ", going.join(", "))?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    if !answer.ends_with('\n') {
-        writeln!(out)?;
-    }
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
