@@ -7,6 +7,7 @@
 //! ```
 //!
 //! - `table`: the pure heart: who asks what, and what it may know.
+//! - `react`, `packet`, `reply`: pure too: bytes in, bytes out. `fuzz/` feeds them with what nobody would send.
 //! - `server`: the sockets of each instance, its limits, and the table that all of them read.
 //! - `resolv_conf`: the host's file in, the container's file out.
 //!
@@ -19,6 +20,9 @@
 //!   its caller.
 #![forbid(unsafe_code)]
 
+pub mod packet;
+pub mod react;
+pub mod reply;
 pub mod resolv_conf;
 pub mod server;
 pub mod settings;
@@ -27,7 +31,4 @@ pub mod table;
 
 mod exchange;
 mod forward;
-mod packet;
 mod question;
-mod react;
-mod reply;

@@ -33,7 +33,7 @@ pub(crate) fn id(message: &[u8]) -> Option<[u8; 2]> {
 /// Says whether `message` is an answer to `query`: the same id, the same question.
 ///
 /// Names are compared without regard to case, because some servers echo them in lower case.
-pub(crate) fn answers(message: &[u8], query: &[u8]) -> bool {
+pub fn answers(message: &[u8], query: &[u8]) -> bool {
     let is_response = message.get(2).is_some_and(|flags| flags & 0x80 != 0);
     match (question(message), question(query)) {
         (Some(echo), Some(asked)) => is_response && id(message) == id(query) && echo.is_same(&asked),

@@ -15,7 +15,7 @@ use crate::table::{Answer, Question, View};
 
 /// What to do about a packet.
 #[derive(Debug)]
-pub(crate) enum Reaction {
+pub enum Reaction {
     /// Nothing: it is malformed, or no question.
     Drop,
     /// Send this.
@@ -26,7 +26,7 @@ pub(crate) enum Reaction {
 
 /// Returns what `packet` calls for, when it comes from an instance with this `view`; it has none if the table
 /// has not been told of it yet.
-pub(crate) fn react(packet: &[u8], view: Option<&View>, transport: Transport, seed: u64) -> Reaction {
+pub fn react(packet: &[u8], view: Option<&View>, transport: Transport, seed: u64) -> Reaction {
     let Ok(message) = Message::from_vec(packet) else { return Reaction::Drop };
     match message.metadata.message_type {
         MessageType::Query => {}

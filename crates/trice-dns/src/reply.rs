@@ -13,7 +13,7 @@ use crate::table::Answer;
 
 /// How a question came, and so how long its answer may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub enum Transport {
     /// In a datagram.
     Udp,
     /// On a connection.

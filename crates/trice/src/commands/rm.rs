@@ -48,7 +48,10 @@ pub(crate) async fn run(args: &RmArgs, invocation: &mut Invocation) -> Result<u8
         return Ok(0);
     }
     let asks = !args.force && !invocation.global.dry_run;
-    if asks && !question::is_sure(&format!("Going to remove {}", going.join(", "))).map_err(Failure::surroundings("ask"))? {
+    if asks
+        && !question::is_sure(&format!("Going to remove {}", going.join(", ")))
+            .map_err(Failure::surroundings("ask"))?
+    {
         return Ok(0);
     }
     let intent = Intent::Remove {
