@@ -10,5 +10,6 @@ mod crowd;
 mod deaths;
 mod examples;
 mod mistakes;
+mod networks;
 mod scenario;
 mod starts;

@@ -132,10 +132,11 @@ pub(crate) fn dump(netlink: &mut Netlink, kind: Option<InfoKind>) -> Result<Vec<
     Ok(links_of(&netlink.dump_route(RouteNetlinkMessage::GetLink(message))?).collect())
 }
 
-/// Returns whether the kernel can make links of this kind: it looks for the kind before it looks at the rest, and the
-/// rest is missing.
+/// Returns whether the kernel can make links of this kind: it looks for the kind before it refuses a link that sends
+/// nothing.
 pub(crate) fn is_known(netlink: &mut Netlink, kind: InfoKind) -> Result<bool, NetlinkError> {
     let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::NumTxQueues(0));
     message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
     let mut batch = Batch::default();
     batch.push_route(flag::CREATE_NEW, RouteNetlinkMessage::NewLink(message));

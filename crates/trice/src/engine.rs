@@ -15,6 +15,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -114,7 +116,7 @@ impl Engine {
 
     /// Asks for something whose answer comes in lines.
     pub(crate) fn lines<C: Call>(&self, call: C) -> Lines<'_, C> {
-        Lines { engine: self, call, open: None, trials: Trials::default() }
+        Lines { engine: self, call: Rc::new(call), opening: None, open: None, trials: Trials::default() }
     }
 
     /// Asks for something after which the connection leaves HTTP.
@@ -219,10 +221,16 @@ impl Trials {
 /// An answer in lines that survives the engine.
 pub(crate) struct Lines<'a, C: Call> {
     engine: &'a Engine,
-    call: C,
+    call: Rc<C>,
+    /// The request on its way: kept while nobody waits for it, because it must not be sent twice.
+    opening: Option<Opening<'a, C::Answer>>,
     open: Option<OpenLines<C::Answer>>,
     trials: Trials,
 }
+
+/// A request on its way, and what becomes of it.
+type Opening<'a, T> =
+    Pin<Box<dyn Future<Output = Result<Result<OpenLines<T>, ClientError>, EngineError>> + 'a>>;
 
 /// What is heard on the way of such an answer.
 #[derive(Debug)]
@@ -234,7 +242,7 @@ pub(crate) enum Heard<T> {
     Line(T),
 }
 
-impl<C: Call> Lines<'_, C> {
+impl<'a, C: Call + 'a> Lines<'a, C> {
     /// Waits for what is heard next. Nothing is lost if the waiting is given up.
     pub(crate) async fn next(&mut self) -> Result<Heard<C::Answer>, EngineError> {
         loop {
@@ -259,9 +267,17 @@ impl<C: Call> Lines<'_, C> {
     }
 
     async fn open(&mut self) -> Result<Result<(), ClientError>, EngineError> {
-        let mut client = self.engine.connect().await?;
-        let opened = self.engine.in_time(client.lines(&self.call)).await?;
-        Ok(opened.map(|lines| self.open = Some(lines)))
+        let (engine, call) = (self.engine, &self.call);
+        let opening = self.opening.get_or_insert_with(|| {
+            let call = Rc::clone(call);
+            Box::pin(async move {
+                let mut client = engine.connect().await?;
+                engine.in_time(client.lines(&*call)).await
+            })
+        });
+        let opened = opening.await;
+        self.opening = None;
+        Ok(opened?.map(|lines| self.open = Some(lines)))
     }
 }
 

@@ -1,0 +1,155 @@
+//! Networks: who is reached by whom, by which name and from where.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::scenario::{Scenario, run, scenario_of};
+
+/// Two services on networks of their own, one of them in both versions of IP, with ports of the host.
+const TWO: &str = "
+name: nets
+services:
+  web:
+    image: rootfs:/
+    command: ['python3', '-m', 'http.server', '80', '--bind', '::']
+    working_dir: /usr/share/doc/busybox-static
+    stop_grace_period: 0s
+    ports: ['8080:80', '80']
+    networks: { front: { aliases: [shop] } }
+    deploy: { replicas: 1 }
+  tool:
+    image: rootfs:/
+    command: sleep 1000
+    stop_grace_period: 0s
+    networks: [back]
+networks:
+  front: { enable_ipv6: true }
+  back: {}
+";
+
+/// Asks for a page; `None` if nobody answers.
+fn ask(address: &str) -> Option<String> {
+    let address: SocketAddr = address.parse().unwrap();
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.lines().next().map(str::to_owned)
+}
+
+fn answers(address: &str) -> bool {
+    ask(address).is_some_and(|line| line.contains("200"))
+}
+
+/// Says whether a container finds a name.
+fn finds(scenario: &Scenario, service: &str, name: &str) -> bool {
+    scenario.trice_with(&["exec", "-T", service, "getent", "ahosts", name]).ended_with() == Some(0)
+}
+
+fn port(scenario: &Scenario) -> String {
+    scenario.trice("port web 80").success().stdout()
+}
+
+#[test]
+fn a_port_is_reached_by_both_versions_of_ip_and_a_random_one_stays_the_same() {
+    scenario_of(TWO, |nets| {
+        nets.trice("up -d").success();
+        nets.wait_for("the server to listen", || answers("127.0.0.1:8080"));
+        assert!(answers("[::1]:8080"));
+        let ports = port(nets);
+        assert_eq!(ports.lines().count(), 4, "{ports}");
+        nets.rewrite(&TWO.replace("aliases: [shop]", "aliases: [shop, store]"));
+        nets.trice("up -d --force-recreate").success();
+        assert_eq!(port(nets), ports);
+        for line in ports.lines() {
+            let address = line.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]");
+            nets.wait_for("the server to listen", || answers(&address));
+        }
+    });
+}
+
+#[test]
+fn a_container_joins_and_leaves_a_network_by_hand_and_its_program_runs_on() {
+    scenario_of(TWO, |nets| {
+        nets.trice("up -d").success();
+        let ids = nets.ids();
+        assert!(!finds(nets, "tool", "shelf"));
+        let joined = nets.trice("network connect --alias shelf nets_back nets-web-1").success();
+        assert!(!joined.stderr().contains("already"), "{}", joined.stderr());
+        assert!(finds(nets, "tool", "shelf") && finds(nets, "tool", "nets-web-1"));
+        let inspected = nets.trice("network inspect nets_back").success().stdout();
+        let inspected: Value = serde_json::from_str(&inspected).unwrap();
+        assert_eq!(inspected[0]["Containers"].as_object().unwrap().len(), 2);
+        nets.trice("up -d").success();
+        assert!(finds(nets, "tool", "shelf"), "`up` leaves alone what was done by hand");
+        nets.trice("network disconnect nets_back nets-web-1").success();
+        assert!(!finds(nets, "tool", "shelf"));
+        assert_eq!(nets.ids(), ids);
+        nets.trice("network connect nets_lost nets-web-1").code(1);
+        nets.trice("network connect nets_back nets-lost-1").code(1);
+    });
+}
+
+#[test]
+fn networks_that_nobody_is_on_are_pruned_and_others_listed() {
+    scenario_of(TWO, |nets| {
+        nets.trice("up -d").success();
+        nets.trice("network disconnect nets_back nets-tool-1").success();
+        nets.trice("network prune").success();
+        let names = || nets.trice("network ls -q").success().stdout();
+        assert_eq!(names(), "nets_back\nnets_front\n", "nobody there to answer is a no");
+        nets.trice("network prune --force").success();
+        assert_eq!(names(), "nets_front\n");
+        nets.trice("up -d").success();
+        assert_eq!(names(), "nets_back\nnets_front\n");
+    });
+}
+
+#[test]
+fn the_forward_policy_of_another_packet_filter_lets_our_packets_through_while_we_are_here() {
+    const UFW: &str = "add table ip filter
+        add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
+    const FORWARD: [&str; 5] = ["list", "chain", "ip", "filter", "FORWARD"];
+    scenario_of(TWO, |nets| {
+        run("nft", &[UFW]);
+        let before = run("nft", &FORWARD);
+        let up = nets.trice("up -d").success();
+        assert!(run("nft", &FORWARD).contains("accept"), "{}", up.stderr());
+        nets.trice("doctor").success();
+        nets.trice("down").success();
+        nets.wait_for("their table to be as it was", || run("nft", &FORWARD) == before);
+        run("nft", &["delete", "table", "ip", "filter"]);
+    });
+}
+
+#[test]
+fn a_port_that_respects_the_firewall_is_closed_by_it_and_another_one_warns() {
+    const CLOSED: &str = "add table inet host
+        add chain inet host input { type filter hook input priority 0; policy accept; }
+        add rule inet host input tcp dport 7070 drop";
+    let respectful = TWO
+        .replace("'8080:80', '80'", "'7070:80'")
+        .replace("    deploy: { replicas: 1 }", "    x-trice: { publish: respect-firewall }");
+    scenario_of(&respectful, |nets| {
+        nets.trice("up -d").success();
+        nets.wait_for("the server to listen", || answers("127.0.0.1:7070") && answers("[::1]:7070"));
+        run("nft", &[CLOSED]);
+        assert_eq!(ask("127.0.0.1:7070"), None);
+        assert_eq!(ask("[::1]:7070"), None);
+        run("nft", &["delete", "table", "inet", "host"]);
+        assert!(answers("127.0.0.1:7070"));
+    });
+}
+
+#[test]
+fn the_machine_is_examined_and_left_as_it_was() {
+    scenario_of(TWO, |nets| {
+        let examined = nets.trice("doctor").success().stdout();
+        assert!(examined.contains("bridges for networks"), "{examined}");
+        nets.must_be_gone();
+    });
+}
