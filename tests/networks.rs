@@ -110,8 +110,10 @@ fn networks_that_nobody_is_on_are_pruned_and_others_listed() {
 }
 
 #[test]
-fn the_forward_policy_of_another_packet_filter_lets_our_packets_through_while_we_are_here() {
+fn a_packet_filter_of_the_hosts_lets_our_packets_through_while_we_are_here_and_up_warns() {
     const UFW: &str = "add table ip filter
+        add chain ip filter INPUT { type filter hook input priority 0; policy drop; }
+        add rule ip filter INPUT iifname lo accept
         add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
     const FORWARD: [&str; 5] = ["list", "chain", "ip", "filter", "FORWARD"];
     scenario_of(TWO, |nets| {
@@ -119,6 +121,7 @@ fn the_forward_policy_of_another_packet_filter_lets_our_packets_through_while_we
         let before = run("nft", &FORWARD);
         let up = nets.trice("up -d").success();
         assert!(run("nft", &FORWARD).contains("accept"), "{}", up.stderr());
+        assert!(up.stderr().contains("respect-firewall"), "{}", up.stderr());
         nets.trice("doctor").success();
         nets.trice("down").success();
         nets.wait_for("their table to be as it was", || run("nft", &FORWARD) == before);
@@ -127,7 +130,7 @@ fn the_forward_policy_of_another_packet_filter_lets_our_packets_through_while_we
 }
 
 #[test]
-fn a_port_that_respects_the_firewall_is_closed_by_it_and_another_one_warns() {
+fn a_port_that_respects_the_firewall_is_closed_by_it() {
     const CLOSED: &str = "add table inet host
         add chain inet host input { type filter hook input priority 0; policy accept; }
         add rule inet host input tcp dport 7070 drop";

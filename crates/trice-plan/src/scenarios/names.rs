@@ -1,5 +1,7 @@
 //! What others are told: names, the packet filter, and the variables of links.
 
+use std::collections::BTreeSet;
+
 use insta::assert_snapshot;
 use trice_model::container::{ContainerState, ExitStatus};
 use trice_model::port::{ContainerPort, HostPort, Protocol};
@@ -185,6 +187,49 @@ fn link_variables_tell_of_each_port_and_the_first_of_all_is_tcp() {
     MY_DB_PORT_5432_TCP_PORT=5432
     MY_DB_PORT_5432_TCP_PROTO=tcp
     ");
+}
+
+/// What `docker run --link db:my-db` of Docker 28.5.2 prints on the default bridge, the linked container with
+/// `--expose 53/udp --expose 53 --expose 5432 --expose 8000-8002 --env PASSWORD=secret`; with our address and name.
+#[test]
+fn link_variables_are_those_of_docker() {
+    const DOCKER: &str = "
+        ENV_PASSWORD=secret
+        NAME=/shop-web-1/my-db
+        PORT=tcp://10.5.0.2:53
+        PORT_53_TCP=tcp://10.5.0.2:53
+        PORT_53_TCP_ADDR=10.5.0.2
+        PORT_53_TCP_PORT=53
+        PORT_53_TCP_PROTO=tcp
+        PORT_53_UDP=udp://10.5.0.2:53
+        PORT_53_UDP_ADDR=10.5.0.2
+        PORT_53_UDP_PORT=53
+        PORT_53_UDP_PROTO=udp
+        PORT_5432_TCP=tcp://10.5.0.2:5432
+        PORT_5432_TCP_ADDR=10.5.0.2
+        PORT_5432_TCP_PORT=5432
+        PORT_5432_TCP_PROTO=tcp
+        PORT_8000_TCP=tcp://10.5.0.2:8000
+        PORT_8000_TCP_ADDR=10.5.0.2
+        PORT_8000_TCP_END=tcp://10.5.0.2:8002
+        PORT_8000_TCP_PORT=8000
+        PORT_8000_TCP_PORT_END=8002
+        PORT_8000_TCP_PORT_START=8000
+        PORT_8000_TCP_PROTO=tcp
+        PORT_8000_TCP_START=tcp://10.5.0.2:8000
+        PORT_8001_TCP=tcp://10.5.0.2:8001
+        PORT_8001_TCP_ADDR=10.5.0.2
+        PORT_8001_TCP_PORT=8001
+        PORT_8001_TCP_PROTO=tcp
+        PORT_8002_TCP=tcp://10.5.0.2:8002
+        PORT_8002_TCP_ADDR=10.5.0.2
+        PORT_8002_TCP_PORT=8002
+        PORT_8002_TCP_PROTO=tcp
+    ";
+    let docker: BTreeSet<String> = DOCKER.split_whitespace().map(|line| format!("MY_DB_{line}")).collect();
+    let ports = ["53/udp", "53/tcp", "5432/tcp", "8000/tcp", "8001/tcp", "8002/tcp"];
+    let ours = of_the_alias(&variables(&ports, 1, LinksEnv::Full));
+    assert_eq!(ours.lines().map(str::to_owned).collect::<BTreeSet<String>>(), docker);
 }
 
 #[test]
