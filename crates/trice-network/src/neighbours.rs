@@ -37,7 +37,7 @@ pub enum NeighbourError {
     #[error("let packets of our networks through chain `{chain}`")]
     Change {
         /// Their chain.
-        chain: Neighbour,
+        chain: Box<Neighbour>,
         /// What the kernel said.
         #[source]
         source: NetlinkError,
@@ -195,7 +195,7 @@ fn change_all<'a>(
 ) -> Result<(), Vec<NeighbourError>> {
     let mut errors = Vec::new();
     for chain in chains {
-        let change = |source| NeighbourError::Change { chain: chain.clone(), source };
+        let change = |source| NeighbourError::Change { chain: Box::new(chain.clone()), source };
         let batch = transaction(|batch| write(chain, batch));
         let result = Netlink::open(NetlinkFamily::Netfilter).and_then(|mut netlink| netlink.perform(batch));
         match result {
