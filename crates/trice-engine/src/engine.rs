@@ -77,6 +77,8 @@ pub(crate) struct Engine {
     pub(crate) jobs: Vec<(Job, Destination)>,
     /// What begins once the network of that name has gone.
     pub(crate) after_leaving: BTreeMap<NetworkName, Vec<(Job, Destination)>>,
+    /// Sockets of ports that the keeper is about to let go of.
+    pub(crate) parting: BTreeMap<HostSide, OwnedFd>,
     /// Names under which the keeper tells exits that are then in the store.
     pub(crate) forgotten: Vec<String>,
     /// Steps that are over, or ended at once.
@@ -132,6 +134,7 @@ impl Engine {
             records: None,
             jobs: Vec::new(),
             after_leaving: BTreeMap::new(),
+            parting: BTreeMap::new(),
             forgotten: Vec::new(),
             over: Vec::new(),
             early_ends: BTreeMap::new(),
@@ -183,6 +186,7 @@ impl Engine {
             Event::NetworkChanged(change) => return self.network_changed(change),
             Event::NetworkSettled => return self.network_settled(),
             Event::ResolversChanged => return self.resolvers_changed(),
+            Event::PortsFree(sides) => self.parting.retain(|side, _| !sides.contains(side)),
             Event::TrashDue => self.empty_trash(),
             // A look at the clock is no change: it must not put off the next one.
             Event::Idle { turn } if self.is_idle_since(turn) => return Handled::End,

@@ -15,6 +15,7 @@ use trice_plan::plan::StepId;
 use trice_runtime::keeper::link::Told;
 
 use crate::perform::Outcome;
+use crate::world::HostSide;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub(crate) enum Event {
     NetworkSettled,
     /// The host asks other resolvers.
     ResolversChanged,
+    /// The keeper has let go of these ports.
+    PortsFree(Vec<HostSide>),
     /// Somebody threw something away a while ago.
     TrashDue,
     /// Nothing has happened for a while since this turn.

@@ -98,9 +98,8 @@ impl Engine {
         let (project, instance) = (container.spec.project.clone(), container.spec.network.clone());
         tracing::info!(container = %container.spec.name, code = exit.code(), "ended");
         if let (Next::Stay, NetworkNamespace::Instance(name)) = (next, &instance) {
-            for side in self.give_back_ports(name, &[]) {
-                perform::release(&self.backends, &side.key());
-            }
+            let free = self.give_back_ports(name, &[]);
+            self.free_ports(free);
         }
         if let Next::StartAt(at) = next {
             self.later(at.since(now), Event::RestartDue { container: id.clone(), run: process.run });

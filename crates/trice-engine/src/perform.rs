@@ -150,17 +150,18 @@ pub(crate) fn instance_key(name: &InstanceName) -> String {
     format!("instance/{name}")
 }
 
-/// Cuts an instance off and forgets it. Its namespace goes with the last descriptor of it.
-pub(crate) fn disconnect_instance(spec: InstanceSpec, ports: Vec<HostSide>) -> Job {
+/// Cuts an instance off and forgets it. Its namespace goes with the last descriptor of it, and its ports are anybody's
+/// when this is done.
+pub(crate) fn disconnect_instance(spec: InstanceSpec, ports: Vec<(HostSide, OwnedFd)>) -> Job {
     Box::new(move |backends| {
         let what = format!("disconnect {}", spec.name);
         for endpoint in &spec.endpoints {
             trice_network::instance::cut_off(endpoint).map_err(|error| failure::of(&what, &error))?;
         }
         release(backends, &instance_key(&spec.name));
-        for port in ports {
-            release(backends, &port.key());
-        }
+        let link = backends.containers.link();
+        ports.iter().for_each(|(side, _)| link.release_and_wait(&side.key()));
+        drop(ports);
         commit(backends, &what, Batch::new().remove::<InstanceRecord>(spec.name.as_str()))?;
         Ok(Outcome::Done)
     })

@@ -88,6 +88,7 @@ pub(crate) fn recover(
         take_back_instance(engine, record, &mut inventory)?;
     }
     take_back_processes(engine, &mut inventory);
+    free_ports_of_strangers(engine, &mut inventory);
     put_away_strangers(&backends, &engine.world, &inventory)?;
     engine.changed.extend(engine.world.projects());
     engine.resume(recorded.intents, rebooted);
@@ -304,6 +305,13 @@ fn end_unseen(engine: &mut Engine, id: &ContainerId) {
     };
     engine.world.processes.insert(id.clone(), process);
     engine.begin_end(id, ExitStatus::Unknown);
+}
+
+/// Has ports become free that are reserved for nobody: an operation that goes on may want the same again.
+fn free_ports_of_strangers(engine: &mut Engine, inventory: &mut Inventory) {
+    let ports = inventory.held.extract_if(.., |key, _| HostSide::of_key(key).is_some());
+    let ports = ports.filter_map(|(key, mut held)| HostSide::of_key(&key).zip(held.pop()));
+    engine.free_ports(ports.collect());
 }
 
 /// Ends and removes what is of no record: what a killed engine began and could not say, or ended and could not forget.

@@ -160,9 +160,8 @@ impl Engine {
         instance: &InstanceName,
         ports: &[PublishedPort],
     ) -> Result<Outcome, Fault> {
-        for side in self.give_back_ports(instance, ports) {
-            perform::release(&self.backends, &side.key());
-        }
+        let free = self.give_back_ports(instance, ports);
+        self.free_ports(free);
         for port in ports {
             let side = HostSide::of(port);
             let known = self.world.ports.get_mut(&side).filter(|reservation| reservation.project == *project);
@@ -170,7 +169,8 @@ impl Engine {
                 reservation.holders.insert(instance.clone());
                 continue;
             }
-            let socket = match trice_network::port::reserve_port(port) {
+            let parting = self.parting.remove(&side).map(Ok);
+            let socket = match parting.unwrap_or_else(|| trice_network::port::reserve_port(port)) {
                 Ok(socket) => socket,
                 // Without IPv6 on this machine, all of its addresses are those of IPv4.
                 Err(PortError::Unsupported { .. }) if is_second_half(port, ports) => continue,
@@ -184,26 +184,40 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    /// Takes an instance off all its ports but `kept`, and returns those that nobody holds any more.
+    /// Takes an instance off all its ports but `kept`, and returns the sockets of those that nobody holds any more.
     pub(crate) fn give_back_ports(
         &mut self,
         instance: &InstanceName,
         kept: &[PublishedPort],
-    ) -> Vec<HostSide> {
-        let mut free = Vec::new();
-        self.world.ports.retain(|side, reservation| {
+    ) -> Vec<(HostSide, OwnedFd)> {
+        let nobodys = |side: &HostSide, reservation: &mut Reservation| {
             if !kept.iter().any(|port| HostSide::of(port) == *side) {
                 reservation.holders.remove(instance);
             }
-            if reservation.holders.is_empty() {
-                free.push(*side);
-            }
-            !reservation.holders.is_empty()
-        });
-        for side in &free {
+            reservation.holders.is_empty()
+        };
+        let free = self.world.ports.extract_if(.., nobodys);
+        let free: Vec<_> = free.map(|(side, reservation)| (side, reservation.socket)).collect();
+        for (side, _) in &free {
             self.proxies.remove(side);
         }
         free
+    }
+
+    /// Has ports become anybody's again. Until the keeper has let go of them too, whoever of ours wants one of them
+    /// gets its socket: nobody else could have it.
+    pub(crate) fn free_ports(&mut self, ports: Vec<(HostSide, OwnedFd)>) {
+        if ports.is_empty() {
+            return;
+        }
+        let sides: Vec<HostSide> = ports.iter().map(|(side, _)| *side).collect();
+        let (backends, events) = (self.backends.clone(), self.events.clone());
+        self.parting.extend(ports);
+        tokio::task::spawn_blocking(move || {
+            let link = backends.containers.link();
+            sides.iter().for_each(|side| link.release_and_wait(&side.key()));
+            let _ = events.send(Event::PortsFree(sides));
+        });
     }
 
     /// Takes in what a step brought.

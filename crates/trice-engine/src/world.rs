@@ -101,6 +101,13 @@ impl HostSide {
     pub(crate) fn key(self) -> String {
         format!("port/{}/{}/{}", self.protocol, self.port, self.host_ip)
     }
+
+    /// Returns the port that [`HostSide::key`] names so.
+    pub(crate) fn of_key(key: &str) -> Option<Self> {
+        let mut parts = key.strip_prefix("port/")?.splitn(3, '/');
+        let (protocol, port) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        Some(Self { host_ip: parts.next()?.parse().ok()?, port, protocol })
+    }
 }
 
 /// A reserved port.
@@ -148,5 +155,20 @@ impl World {
     /// Whether any process runs or waits.
     pub(crate) fn has_processes(&self) -> bool {
         !self.processes.is_empty() || !self.prepared.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_found_again_by_its_name_at_the_keeper() {
+        for host_ip in ["127.0.0.1", "0.0.0.0", "::1", "fd00::7"] {
+            let host_ip = host_ip.parse().unwrap();
+            let side = HostSide { host_ip, port: 8080, protocol: Protocol::Udp };
+            assert_eq!(HostSide::of_key(&side.key()), Some(side));
+        }
+        assert_eq!(HostSide::of_key("instance/shop-web-1"), None);
     }
 }

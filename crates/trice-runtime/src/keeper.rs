@@ -155,7 +155,11 @@ impl Keeper {
                 self.spawn(key, Wanted { cgroup, inside, descriptors });
             }
             Request::Hold { key } => drop(self.held.insert(key, descriptors)),
-            Request::Release { key } => drop(self.held.remove(&key)),
+            Request::Release { key, tell: false } => drop(self.held.remove(&key)),
+            Request::Release { key, tell: true } => {
+                drop(self.held.remove(&key));
+                tell(&mut self.engines, self.epoll.as_fd(), &Notice::Released { key }, &[]);
+            }
             Request::Forget { key } => self.children.forget(&key),
             Request::Inventory => self.tell_all(),
             Request::Leave => return Next::Leave,

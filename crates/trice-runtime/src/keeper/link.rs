@@ -51,7 +51,11 @@ pub struct Inventory {
 pub struct Link {
     socket: Arc<OwnedFd>,
     waiting: Arc<Mutex<Waiting>>,
+    releasing: Arc<Mutex<Releasing>>,
 }
+
+/// Who waits until what is held under a name is let go of.
+type Releasing = Vec<(String, SyncSender<()>)>;
 
 /// Who waits for which child; `None` once nobody will make one any more.
 type Waiting = Option<HashMap<String, SyncSender<io::Result<Spawned>>>>;
@@ -60,7 +64,8 @@ impl Link {
     /// Asks the keeper at the other end of `socket` for all it has, and listens to it from then on: `told` gets what
     /// it tells.
     pub fn open(socket: OwnedFd, told: Sender<Told>) -> io::Result<(Self, Inventory)> {
-        let link = Self { socket: Arc::new(socket), waiting: Arc::new(Mutex::new(Some(HashMap::new()))) };
+        let waiting = Arc::new(Mutex::new(Some(HashMap::new())));
+        let link = Self { socket: Arc::new(socket), waiting, releasing: Arc::default() };
         link.send(&Request::Inventory, &[])?;
         let (inventory, early) = link.read_inventory()?;
         for notice in early {
@@ -109,7 +114,17 @@ impl Link {
 
     /// Has what is kept under `key` let go of.
     pub fn release(&self, key: &str) -> io::Result<()> {
-        self.send(&Request::Release { key: key.to_owned() }, &[])
+        self.send(&Request::Release { key: key.to_owned(), tell: false }, &[])
+    }
+
+    /// Has what is kept under `key` let go of, and waits until it is, or the keeper has died and holds nothing.
+    pub fn release_and_wait(&self, key: &str) {
+        let (sender, receiver) = sync_channel(1);
+        self.releasing.lock().unwrap_or_else(PoisonError::into_inner).push((key.to_owned(), sender));
+        if self.send(&Request::Release { key: key.to_owned(), tell: true }, &[]).is_ok() {
+            // The other end is dropped if the keeper dies.
+            let _ = receiver.recv();
+        }
     }
 
     /// Says that the exit told under `key` is in the store.
@@ -155,7 +170,7 @@ impl Link {
                     inventory.processes.insert(key, (Spawned { pid, pidfd }, status));
                 }
                 Notice::Exited { key, status } => early.push(Told::Exited { key, status }),
-                Notice::Spawned { .. } | Notice::NotSpawned { .. } => {}
+                Notice::Spawned { .. } | Notice::NotSpawned { .. } | Notice::Released { .. } => {}
             }
         }
     }
@@ -173,12 +188,23 @@ impl Link {
                 Notice::Exited { key, status } => {
                     let _ = told.send(Told::Exited { key, status });
                 }
+                Notice::Released { key } => self.released(&key),
                 Notice::Process { .. } | Notice::Held { .. } | Notice::InventoryEnd => {}
             }
         }
         // Whoever still waits for a child hears that nobody will make it, and so does whoever comes now.
         *self.waiting() = None;
+        self.releasing.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let _ = told.send(Told::Gone);
+    }
+
+    /// Tells the first who waits for it that what was kept under `key` is let go of.
+    fn released(&self, key: &str) {
+        let mut releasing = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = releasing.iter().position(|(name, _)| name == key) {
+            let (_, sender) = releasing.remove(first);
+            let _ = sender.send(());
+        }
     }
 
     fn hand_over(&self, key: &str, spawned: io::Result<Spawned>) {

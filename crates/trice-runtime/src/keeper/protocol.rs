@@ -9,6 +9,7 @@
 //!   │◄───────────────────────────────────────── Exited ─│   reaped; kept until Forget
 //!   │  Forget ─────────────────────────────────────────►│   the exit is in the store
 //!   │  Hold [descriptors], Release ────────────────────►│   so that they outlive the engine
+//!   │◄─────────────────────────────────────── Released ─│   where that was asked for
 //!   │  Leave ──────────────────────────────────────────►│   nothing is left to keep
 //! ```
 
@@ -38,6 +39,8 @@ pub enum Request {
     Release {
         /// Its name.
         key: String,
+        /// Say so once it is done.
+        tell: bool,
     },
     /// The exit told under `key` has been recorded. Nothing happens while that child is alive.
     Forget {
@@ -87,6 +90,11 @@ pub enum Notice {
     /// Descriptors that are held, along with it.
     Held {
         /// Their name.
+        key: String,
+    },
+    /// What was held is let go of.
+    Released {
+        /// Its name.
         key: String,
     },
     /// All has been told.
