@@ -19,6 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::health::Healthcheck;
 use crate::port::ContainerPort;
+use crate::registry::is_host;
 use crate::signal::Signal;
 
 /// What `image:` says.
@@ -88,6 +89,31 @@ impl ImageRef {
     }
 }
 
+impl RegistryRef {
+    /// Returns host and repository: `docker.io/library/redis`.
+    pub fn whole_repository(&self) -> String {
+        format!("{}/{}", self.host, self.repository)
+    }
+
+    /// Returns the same as people write it: `redis`.
+    pub fn familiar_repository(&self) -> String {
+        match (self.host.as_str(), self.repository.strip_prefix("library/")) {
+            // With another slash in it, the short form would be read as the name of somebody.
+            ("docker.io", Some(short)) if !short.contains('/') => short.to_owned(),
+            ("docker.io", _) => self.repository.clone(),
+            _ => self.whole_repository(),
+        }
+    }
+}
+
+impl FromStr for RegistryRef {
+    type Err = ImageRefError;
+
+    fn from_str(text: &str) -> Result<Self, ImageRefError> {
+        registry_ref(text).map_err(|rule| ImageRefError { text: text.to_owned(), rule })
+    }
+}
+
 impl FromStr for ImageRef {
     type Err = ImageRefError;
 
@@ -128,13 +154,17 @@ fn registry_ref(text: &str) -> Result<RegistryRef, &'static str> {
         Some((path, tag)) => (path, Some(checked_tag(tag)?)),
         None => (named, None),
     };
-    let is_host =
+    let is_meant_as_host =
         |part: &str| part.contains(['.', ':']) || part == "localhost" || part.contains(char::is_uppercase);
     let (host, repository) = match path.split_once('/') {
-        Some((host, repository)) if is_host(host) => (host, repository.to_owned()),
+        Some((host, repository)) if is_meant_as_host(host) => (host, repository.to_owned()),
         Some(_) => ("docker.io", path.to_owned()),
         None => ("docker.io", format!("library/{path}")),
     };
+    if !is_host(host) {
+        return Err("a host is a name or an address, with `:` and a port if it has one");
+    }
+    // The name of Docker's own registry under which its credentials are kept.
     let host = if host == "index.docker.io" { "docker.io" } else { host };
     if repository.len() > 255 || !repository.split('/').all(is_path_component) {
         return Err(
@@ -187,11 +217,7 @@ impl fmt::Display for ImageRef {
 impl fmt::Display for RegistryRef {
     /// Writes the familiar form: without `docker.io/library/`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.host.as_str(), self.repository.strip_prefix("library/")) {
-            ("docker.io", Some(short)) => f.write_str(short)?,
-            ("docker.io", None) => f.write_str(&self.repository)?,
-            (host, _) => write!(f, "{host}/{}", self.repository)?,
-        }
+        f.write_str(&self.familiar_repository())?;
         self.tag.as_ref().map_or(Ok(()), |tag| write!(f, ":{tag}"))?;
         self.digest.as_ref().map_or(Ok(()), |digest| write!(f, "@{digest}"))
     }
@@ -261,6 +287,9 @@ mod tests {
             ("org/app", "org/app:latest"),
             ("localhost/app", "localhost/app:latest"),
             ("localhost:5000/a/b:1", "localhost:5000/a/b:1"),
+            ("[::1]:5000/a", "[::1]:5000/a:latest"),
+            ("docker.io/library/a/b:1", "library/a/b:1"),
+            ("index.docker.io/a/b:1", "a/b:1"),
             ("Host/app", "Host/app:latest"),
             ("oci:./layout:v1", "oci:./layout:v1"),
             ("docker-archive:/x/bb.tar:bb:latest", "docker-archive:/x/bb.tar:bb:latest"),
@@ -276,7 +305,10 @@ mod tests {
     fn a_digest_needs_no_tag_and_a_bad_reference_says_why() {
         let digest = format!("redis@sha256:{}", "0".repeat(64));
         assert_eq!(digest.parse::<ImageRef>().map(|r| r.to_string()), Ok(digest));
-        for bad in ["", "UPPER", "a//b", "redis:", "redis@sha256:12", "rootfs:", "oci:x:", "-a", "a_-b"] {
+        let bad = ["", "UPPER", "a//b", "redis:", "redis@sha256:12", "rootfs:", "oci:x:", "-a", "a_-b"];
+        // What could lead a request elsewhere.
+        let hosts = ["a.b?c/x", "a.b#/x", "a.b:x/y", "a..b/x", "u:p@a.b/x", "[::1/x", "a.b:99999/x"];
+        for bad in bad.into_iter().chain(hosts) {
             assert!(bad.parse::<ImageRef>().is_err(), "{bad}");
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! project ── service ── build, command, health, port, mount, restart     what is wanted
-//! container, network, volume, image                                      what back ends are asked for, what they find
+//! container, network, volume, image, registry                            what back ends are asked for, what they find
 //! name, id, units, signal, capability                                    the words of the above
 //! ```
 //!
@@ -25,6 +25,7 @@ pub mod name;
 pub mod network;
 pub mod port;
 pub mod project;
+pub mod registry;
 pub mod restart;
 pub mod service;
 pub mod signal;
