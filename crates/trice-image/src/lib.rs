@@ -31,8 +31,10 @@ pub mod pax;
 pub mod platform;
 pub mod progress;
 pub mod record;
+pub mod registry;
 pub mod rootfs;
 pub mod source;
 #[cfg(test)]
 mod testing;
+mod transfer;
 pub mod unpack;
