@@ -2,6 +2,7 @@
 
 use trice_api::fault::Fault;
 use trice_dns::resolv_conf;
+use trice_image::platform::Platform;
 use trice_model::intent::Intent;
 use trice_model::name::LinkName;
 use trice_model::project::Project;
@@ -50,7 +51,7 @@ fn look_at_images(world: &mut World, backends: &Backends, project: &Project) -> 
         if world.found.images.contains_key(&service.image) {
             continue;
         }
-        let found = backends.images.resolve(&service.image);
+        let found = backends.images.resolve(&service.image, &Platform::host());
         if let Some(image) =
             found.map_err(|error| failure::of(&format!("image {}", service.image), &error))?
         {

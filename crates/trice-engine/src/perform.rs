@@ -9,13 +9,17 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use tokio::runtime::Handle;
 use trice_api::fault::Fault;
 use trice_dns::resolv_conf;
+use trice_image::platform::Platform;
 use trice_image::progress::Progress;
+use trice_image::registry::Registries;
 use trice_model::container::ContainerSpec;
 use trice_model::image::{ImageRef, ObservedImage};
 use trice_model::name::VolumeName;
 use trice_model::network::{InstanceName, InstanceSpec, NetworkSpec};
+use trice_model::registry::{Keyring, RegistrySettings};
 use trice_model::volume::{ObservedVolume, VolumeSpec};
 use trice_network::instance::Connected;
 use trice_runtime::container::{Prepared, Surroundings};
@@ -51,7 +55,11 @@ pub(crate) type Job = Box<dyn FnOnce(&Backends) -> Result<Outcome, Fault> + Send
 pub(crate) fn fetch_image(image: ImageRef) -> Job {
     Box::new(move |backends| {
         let mut progress = |_: Progress| {};
-        let fetched = backends.images.fetch(&image, &mut progress);
+        let registries = Registries::new(RegistrySettings::default(), Keyring::default());
+        let platform = Platform::host();
+        let fetching = backends.images.fetch(&image, &platform, &registries, &mut progress);
+        // This thread waits for the disk, and the engine's own for the registry.
+        let fetched = Handle::current().block_on(fetching);
         let fetched = fetched.map_err(|error| failure::of_image(&image, &error))?;
         Ok(Outcome::Image(Box::new(fetched)))
     })

@@ -11,8 +11,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use trice_image::images::Images;
+use trice_image::platform::Platform;
 use trice_image::progress::Progress;
+use trice_image::registry::Registries;
 use trice_model::image::ImageRef;
+use trice_model::registry::{Keyring, RegistrySettings};
 use trice_state::store::Store;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -24,15 +27,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let reference = reference.parse::<ImageRef>()?.resolved(&env::current_dir()?);
     let (mut out, begin) = (io::stdout(), Instant::now());
     let (mut present, mut unpacked) = (0, 0);
-    let fetched = images.fetch(&reference, &mut |step| match step {
-        Progress::Present { .. } => present += 1,
-        Progress::Unpacked { .. } => unpacked += 1,
-        Progress::Reading { .. } => {}
-    });
+    let registries = Registries::new(RegistrySettings::default(), Keyring::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let platform = Platform::host();
+    let fetched =
+        runtime.block_on(images.fetch(&reference, &platform, &registries, &mut |step| match step {
+            Progress::Present { .. } => present += 1,
+            Progress::Unpacked { .. } => unpacked += 1,
+            Progress::Reading { .. } => {}
+        }));
     let fetch_time = begin.elapsed();
     let image = fetched.map_err(|error| chain(&error))?;
     let begin = Instant::now();
-    let is_here = images.resolve(&reference)?.is_some();
+    let is_here = images.resolve(&reference, &platform)?.is_some();
     writeln!(out, "id {}\nlayers {}, {unpacked} unpacked", image.id, image.layers.len())?;
     writeln!(out, "{present} present; fetch {fetch_time:?}, resolve {:?}, here {is_here}", begin.elapsed())?;
     for layer in image.layers {

@@ -1,12 +1,18 @@
 //! The images of a data folder: which are here, and how others get here.
 //!
 //! ```text
-//! redis:7                     is here under that name, or nowhere yet
+//! redis:7                     is here under that name, or in its registry        pull, push
 //! docker-archive:, oci…:      is here if the file is the one that was read; else it is read again
 //! rootfs:FOLDER               is always here: the folder itself
+//!
+//! names, find, inspect        what is here            usage     how much room it takes
+//! remove                      what goes               build     how layers and images are made here
+//! seal, save                  how they leave
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use trice_model::image::{ImageRef, ObservedImage, RegistryRef};
 use trice_state::batch::Batch;
@@ -15,22 +21,26 @@ use trice_state::store::{ReadError, Store};
 
 use crate::digest::Digest;
 use crate::layout::{Layout, LayoutError};
-use crate::load::{LoadError, load};
+use crate::load::{LoadError, Loaded, load, now};
 use crate::platform::Platform;
 use crate::progress::Progress;
-use crate::record::{ArchiveRecord, ImageRecord, NameRecord, name_key, repository_key};
+use crate::record::{ArchiveRecord, ImageRecord, NameRecord, NamedImage, digest_key, tag_key};
+use crate::registry::Registries;
 use crate::rootfs::{self, RootfsError};
 use crate::source::folder::Folder;
 use crate::source::tar_file::TarFile;
 use crate::source::{Files, Offer, SourceError, Stamp, docker_archive, oci_layout};
+use crate::transfer::in_thread;
 use crate::unpack::Limits;
 
-/// The images of a data folder.
+mod pull;
+
+/// The images of a data folder. Clones are of the same folder.
+#[derive(Clone)]
 pub struct Images {
-    layout: Layout,
+    layout: Arc<Layout>,
     store: Store,
     limits: Limits,
-    platform: Platform,
 }
 
 /// Why it is not known whether an image is here.
@@ -44,17 +54,8 @@ pub enum ResolveError {
 /// Why an image is not here.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// It is in a registry.
-    #[error(
-        "`{name}` is not here, and pulling from registries comes with a later release: use \
-         `docker-archive:FILE` with what `docker save` writes, `oci:FOLDER`, or `rootfs:/`"
-    )]
-    Registry {
-        /// Its name.
-        name: RegistryRef,
-    },
     /// The source does not give it.
-    #[error("load `{reference}`")]
+    #[error("{} `{reference}`", verb(.reference))]
     Source {
         /// The reference.
         reference: ImageRef,
@@ -62,7 +63,7 @@ pub enum FetchError {
         source: Box<SourceError>,
     },
     /// It does not get from the source into the store.
-    #[error("load `{reference}`")]
+    #[error("{} `{reference}`", verb(.reference))]
     Load {
         /// The reference.
         reference: ImageRef,
@@ -80,6 +81,17 @@ pub enum FetchError {
     Commit(#[from] CommitError),
 }
 
+/// Says what is done to have an image.
+fn verb(reference: &ImageRef) -> &'static str {
+    match reference {
+        ImageRef::Registry(_) => "pull",
+        ImageRef::DockerArchive { .. }
+        | ImageRef::OciArchive { .. }
+        | ImageRef::Oci { .. }
+        | ImageRef::Rootfs { .. } => "load",
+    }
+}
+
 impl Images {
     /// Opens the images of the data folder `data`, whose records are in `store`, and throws away what
     /// processes left that were killed while they loaded one.
@@ -87,8 +99,7 @@ impl Images {
     /// # Errors
     /// [`LayoutError`] if its folders cannot be made.
     pub fn open(data: &Path, store: Store) -> Result<Self, LayoutError> {
-        let (limits, platform) = (Limits::default(), Platform::host());
-        Ok(Self { layout: Layout::open(data)?, store, limits, platform })
+        Ok(Self { layout: Arc::new(Layout::open(data)?), store, limits: Limits::default() })
     }
 
     /// Has layers refused that are larger than `limits`.
@@ -97,18 +108,22 @@ impl Images {
         Self { limits, ..self }
     }
 
-    /// Returns the image if it is here. Nothing is read but records, and of a file or folder whether it is
-    /// the same.
+    /// Returns the image for `platform` if it is here. Nothing is read but records, and of a file or folder whether
+    /// it is the same.
     ///
     /// # Errors
     /// [`ResolveError`] if the store cannot be read.
-    pub fn resolve(&self, reference: &ImageRef) -> Result<Option<ObservedImage>, ResolveError> {
+    pub fn resolve(
+        &self,
+        reference: &ImageRef,
+        platform: &Platform,
+    ) -> Result<Option<ObservedImage>, ResolveError> {
         let id = match reference {
-            ImageRef::Registry(name) => self.named(name)?.map(|record| record.image),
+            ImageRef::Registry(name) => self.named(name, platform)?,
             ImageRef::DockerArchive { path, .. } | ImageRef::OciArchive { path, .. } => {
-                self.archived(reference, path)?
+                self.archived(reference, platform, path)?
             }
-            ImageRef::Oci { path, .. } => self.archived(reference, &index_of(path))?,
+            ImageRef::Oci { path, .. } => self.archived(reference, platform, &index_of(path))?,
             // What keeps a folder from being one is for whoever wants to have it.
             ImageRef::Rootfs { path } => return Ok(rootfs::observe(path).ok()),
         };
@@ -117,73 +132,165 @@ impl Images {
         Ok(record.filter(|record| self.is_whole(record)).map(|record| self.observed(record)))
     }
 
-    /// Gets the image here, whatever is here already, and tells `progress` how it goes.
+    /// Gets the image for `platform` here, and tells `progress` how it goes. A file is read again, and a registry
+    /// asked whether it has another image under that tag by now.
     ///
     /// # Errors
-    /// [`FetchError`]; nothing that can be seen has changed then.
-    pub fn fetch(
+    /// [`FetchError`]; nothing that can be seen has changed then. It is the same if the caller leaves before the
+    /// end.
+    pub async fn fetch(
         &self,
         reference: &ImageRef,
-        progress: &mut dyn FnMut(Progress),
+        platform: &Platform,
+        registries: &Registries,
+        progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<ObservedImage, FetchError> {
-        let failed = |error| FetchError::Source { reference: reference.clone(), source: Box::new(error) };
         match reference {
-            ImageRef::Registry(name) => match self.resolve(reference) {
-                Ok(Some(image)) => Ok(image),
-                Ok(None) => Err(FetchError::Registry { name: name.clone() }),
-                Err(ResolveError::Read(error)) => Err(error.into()),
-            },
-            ImageRef::DockerArchive { path, name } => {
-                let (files, stamp) = TarFile::open(path, &self.layout.tmp(), self.limits).map_err(failed)?;
-                let offer = docker_archive::offer(&files, name.as_deref()).map_err(failed)?;
-                self.take(reference, &files, &offer, stamp, progress)
-            }
-            ImageRef::OciArchive { path, name } => {
-                let (files, stamp) = TarFile::open(path, &self.layout.tmp(), self.limits).map_err(failed)?;
-                let offer = oci_layout::offer(&files, name.as_deref(), &self.platform).map_err(failed)?;
-                self.take(reference, &files, &offer, stamp, progress)
-            }
-            ImageRef::Oci { path, name } => {
-                let (files, stamp) = open_layout(path).map_err(failed)?;
-                let offer = oci_layout::offer(&files, name.as_deref(), &self.platform).map_err(failed)?;
-                self.take(reference, &files, &offer, stamp, progress)
-            }
+            ImageRef::Registry(name) => self.pull(name, platform, registries, progress).await,
             ImageRef::Rootfs { path } => Ok(rootfs::observe(path)?),
+            ImageRef::DockerArchive { .. } | ImageRef::OciArchive { .. } | ImageRef::Oci { .. } => {
+                let (images, reference, platform) = (self.clone(), reference.clone(), platform.clone());
+                in_thread(progress, move |tell, stop| images.load(&reference, &platform, stop, tell)).await
+            }
         }
     }
 
-    /// Loads what a source offers, and remembers what it was called.
+    /// Loads an image from a file or a layout.
+    fn load(
+        &self,
+        reference: &ImageRef,
+        platform: &Platform,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<ObservedImage, FetchError> {
+        let failed = |error| FetchError::Source { reference: reference.clone(), source: Box::new(error) };
+        let open = |path: &Path| TarFile::open(path, &self.layout.tmp(), self.limits);
+        let found = || -> Result<(Box<dyn Files>, Offer, Stamp), SourceError> {
+            match reference {
+                ImageRef::DockerArchive { path, name } => {
+                    let (files, stamp) = open(path)?;
+                    let offer = docker_archive::offer(&files, name.as_deref())?;
+                    Ok((Box::new(files), offer, stamp))
+                }
+                ImageRef::OciArchive { path, name } => {
+                    let (files, stamp) = open(path)?;
+                    let offer = oci_layout::offer(&files, name.as_deref(), platform)?;
+                    Ok((Box::new(files), offer, stamp))
+                }
+                ImageRef::Oci { path, name } => {
+                    let (files, stamp) = open_layout(path)?;
+                    let offer = oci_layout::offer(&files, name.as_deref(), platform)?;
+                    Ok((Box::new(files), offer, stamp))
+                }
+                ImageRef::Registry(_) | ImageRef::Rootfs { .. } => Err(SourceError::Empty),
+            }
+        };
+        let (files, offer, stamp) = found().map_err(failed)?;
+        let archive = |image: &ImageRecord| ArchiveRecord {
+            reference: reference.to_string(),
+            platform: (*platform != Platform::host()).then(|| platform.clone()),
+            stamp,
+            image: image.id.clone(),
+        };
+        let record = |batch: Batch, image: &ImageRecord| batch.put(&archive(image));
+        self.take(reference, platform, &*files, &offer, record, stop, progress)
+    }
+
+    /// Loads what a source offers, and remembers what it is called from now on, and what `record` adds to that.
+    #[expect(clippy::too_many_arguments, reason = "the one place where source, store and caller meet")]
     fn take(
         &self,
         reference: &ImageRef,
+        platform: &Platform,
         files: &dyn Files,
         offer: &Offer,
-        stamp: Stamp,
+        record: impl FnOnce(Batch, &ImageRecord) -> Batch,
+        stop: &AtomicBool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ObservedImage, FetchError> {
-        let image = load(&self.layout, files, offer, self.limits, progress)
+        let loaded = load(&self.layout, files, offer, self.limits, stop, progress)
             .map_err(|error| FetchError::Load { reference: reference.clone(), source: Box::new(error) })?;
-        let archive = ArchiveRecord { reference: reference.to_string(), stamp, image: image.id.clone() };
-        let batch = Batch::new().put(&image).put(&archive);
-        let names = offer.names.iter().filter_map(|name| name_record(name, &image));
-        self.store.commit(names.fold(batch, |batch, name| batch.put(&name)))?;
+        let Loaded { record: image, lease } = loaded;
+        let mut batch = record(Batch::new().put(&image), &image);
+        for name in &offer.names {
+            for name in self.name_records(name, &image, platform, offer.target.as_ref())? {
+                batch = batch.put(&name);
+            }
+        }
+        self.store.commit(batch)?;
+        drop(lease); // from now on the records keep it
         tracing::info!(%reference, id = %image.id, layers = image.layers.len(), "image loaded");
         Ok(self.observed(image))
     }
 
-    /// Finds a name. A digest says more than the tag beside it, and is that of a manifest of the same
-    /// repository.
-    fn named(&self, name: &RegistryRef) -> Result<Option<NameRecord>, ReadError> {
-        if let Some(digest) = &name.digest {
-            let names = self.store.scan::<NameRecord>(&format!("{}:", repository_key(name)))?;
-            return Ok(names.into_iter().find(|record| record.manifest.as_str() == digest));
+    /// Returns what `name` stands for from now on. With another digest than before, it stands for no image of the
+    /// one before.
+    fn name_records(
+        &self,
+        name: &RegistryRef,
+        image: &ImageRecord,
+        platform: &Platform,
+        target: Option<&Digest>,
+    ) -> Result<Vec<NameRecord>, ReadError> {
+        let by_tag = name.tag.as_ref().filter(|_| name.digest.is_none()).map(|tag| tag_key(name, tag));
+        let by_digest = target.map(|target| digest_key(name, target));
+        let mut records = Vec::new();
+        for key in by_tag.into_iter().chain(by_digest) {
+            let before = self.store.get::<NameRecord>(&key)?;
+            let same = before.filter(|before| target.is_some() && before.digest.as_ref() == target);
+            let mut images = same.map(|same| same.images).unwrap_or_default();
+            images.retain(|named| named.platform != *platform);
+            images.push(NamedImage { platform: platform.clone(), image: image.id.clone() });
+            let checked_at = target.map(|_| now());
+            records.push(NameRecord { name: key, digest: target.cloned(), images, checked_at });
         }
-        name.tag.as_ref().map_or(Ok(None), |tag| self.store.get(&name_key(name, tag)))
+        Ok(records)
+    }
+
+    /// Finds a name. A digest says more than the tag beside it, and is that of a manifest or an index of the same
+    /// repository.
+    fn named(&self, name: &RegistryRef, platform: &Platform) -> Result<Option<Digest>, ReadError> {
+        if let Some(digest) = name.digest.as_ref().and_then(|digest| digest.parse().ok()) {
+            return self.by_digest(name, &digest, platform);
+        }
+        let Some(tag) = &name.tag else { return Ok(None) };
+        let record = self.store.get::<NameRecord>(&tag_key(name, tag))?;
+        Ok(record.and_then(|record| record.image_for(platform).cloned()))
+    }
+
+    fn by_digest(
+        &self,
+        name: &RegistryRef,
+        digest: &Digest,
+        platform: &Platform,
+    ) -> Result<Option<Digest>, ReadError> {
+        if let Some(record) = self.store.get::<NameRecord>(&digest_key(name, digest))? {
+            return Ok(record.image_for(platform).cloned());
+        }
+        // What came from an archive, or through an index, is known by its manifest too.
+        for separator in [':', '@'] {
+            let names = self.store.scan::<NameRecord>(&format!("{}{separator}", name.whole_repository()))?;
+            for named in names.into_iter().flat_map(|record| record.images) {
+                let image = self.store.get::<ImageRecord>(named.image.as_str())?;
+                let manifest = image.and_then(|image| image.manifest);
+                if manifest.is_some_and(|manifest| manifest.digest == *digest) {
+                    return Ok(Some(named.image));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Finds what was read from `file` if it has not changed since.
-    fn archived(&self, reference: &ImageRef, file: &Path) -> Result<Option<Digest>, ReadError> {
-        let Some(record) = self.store.get::<ArchiveRecord>(&reference.to_string())? else { return Ok(None) };
+    fn archived(
+        &self,
+        reference: &ImageRef,
+        platform: &Platform,
+        file: &Path,
+    ) -> Result<Option<Digest>, ReadError> {
+        let platform = (*platform != Platform::host()).then_some(platform);
+        let key = ArchiveRecord::key_of(&reference.to_string(), platform);
+        let Some(record) = self.store.get::<ArchiveRecord>(&key)? else { return Ok(None) };
         let now = std::fs::metadata(file).ok().map(|metadata| Stamp::of(&metadata));
         Ok((now.as_ref() == Some(&record.stamp)).then_some(record.image))
     }
@@ -208,12 +315,6 @@ impl Images {
         }
         ObservedImage { id: image.id.to_string(), layers, config: image.config }
     }
-}
-
-/// Returns what a name of an archive stands for from now on. A digest is none that is given.
-fn name_record(name: &RegistryRef, image: &ImageRecord) -> Option<NameRecord> {
-    let name = name_key(name, name.tag.as_ref()?);
-    Some(NameRecord { name, image: image.id.clone(), manifest: image.manifest.clone() })
 }
 
 /// Opens a layout. It changes with its index.

@@ -1,4 +1,4 @@
-//! Makes one layer of the archive that a source has.
+//! Makes one layer of an archive.
 //!
 //! ```text
 //! source ──► copy to a file ──► digest of the blob ──► decompress ──► diff ID ──► unpack
@@ -12,9 +12,9 @@ use std::os::fd::AsFd;
 
 use crate::compression::{Compression, decompressed};
 use crate::digest::{Digest, Hashing};
-use crate::layout::{Bench, LayoutError, StoredLayer};
-use crate::source::{Files, OfferedLayer};
+use crate::layout::{LayoutError, StoredBlob, StoredLayer};
 use crate::unpack::{Limits, UnpackError, Unpacked, unpack};
+use crate::workshop::{Bench, Finished};
 
 /// Why a layer is not here.
 #[derive(Debug, thiserror::Error)]
@@ -68,68 +68,86 @@ pub enum LayerError {
     Layout(#[from] LayoutError),
 }
 
-/// Makes a layer on `bench`. `heard` is told how many bytes have been read, and ends it by an error.
-pub(crate) fn make(
-    files: &dyn Files,
-    layer: &OfferedLayer,
-    bench: &Bench,
-    limits: Limits,
-    heard: impl FnMut(u64) -> io::Result<()> + Send,
-) -> Result<StoredLayer, LayerError> {
-    let path = || layer.path.clone();
-    let reading = |source| LayerError::Read { path: path(), source };
-    let opened =
-        files.open(&layer.path).map_err(reading)?.ok_or_else(|| LayerError::Missing { path: path() })?;
-    if opened.size != layer.size {
-        return Err(LayerError::WrongSize { path: path(), expected: layer.size, found: opened.size });
-    }
-    let mut blob = Hashing::new(Copying { source: opened.content, copy: &bench.blob, bytes: 0, heard });
-    let outcome = unpack_from(&mut blob, layer, bench, limits);
-    let outcome = if layer.blob.is_some() { outcome } else { Ok(outcome?) }; // nothing to compare with
-    let (digest, size) = blob.finish().map_err(reading)?;
-    if let Some(expected) = &layer.blob {
-        // What was damaged on the way here is better called that than by what it looks like inside.
-        check(layer, "digest", expected, &digest)?;
-    }
-    let (unpacked, compression, diff_id) = outcome?;
-    check(layer, "diff ID", &layer.diff_id, &diff_id)?;
-    let stored =
-        StoredLayer { blob: digest, size, compression, bytes: unpacked.bytes, opaque: unpacked.opaque };
-    bench.finish(&stored)?;
-    Ok(stored)
+/// What an archive should be.
+#[derive(Debug, Clone)]
+pub(crate) struct Expected {
+    /// What it is called.
+    pub(crate) path: String,
+    /// Its digest, where somebody states it.
+    pub(crate) blob: Option<Digest>,
+    /// Its digest without compression, where somebody states it.
+    pub(crate) diff_id: Option<Digest>,
 }
 
-/// Unpacks what is read, and returns what it was, its compression and its digest without that.
+/// Makes a layer of the archive `content` on `bench`. `heard` is told how many bytes have been read, and ends it by
+/// an error.
+pub(crate) fn make(
+    content: impl Read + Send,
+    expected: &Expected,
+    bench: Bench,
+    limits: Limits,
+    heard: impl FnMut(u64) -> io::Result<()> + Send,
+) -> Result<Finished, LayerError> {
+    let reading = |source| LayerError::Read { path: expected.path.clone(), source };
+    let mut blob = Hashing::new(Copying { source: content, copy: &bench.blob, bytes: 0, heard });
+    let outcome = unpack_from(&mut blob, &expected.path, &bench, limits);
+    let outcome = if expected.blob.is_some() { outcome } else { Ok(outcome?) }; // nothing to compare with
+    let (digest, size) = blob.finish().map_err(reading)?;
+    // What was damaged on the way here is better called that than by what it looks like inside.
+    check(expected, "digest", expected.blob.as_ref(), &digest)?;
+    let Plain { unpacked, compression, diff_id, length } = outcome?;
+    check(expected, "diff ID", expected.diff_id.as_ref(), &diff_id)?;
+    let stored = StoredLayer {
+        blob: Some(StoredBlob { digest, size, compression }),
+        plain: Some(length),
+        bytes: unpacked.bytes,
+        opaque: unpacked.opaque,
+    };
+    Ok(bench.finish(diff_id, stored)?)
+}
+
+/// What an archive was.
+struct Plain {
+    unpacked: Unpacked,
+    compression: Compression,
+    /// Its digest and its length without compression.
+    diff_id: Digest,
+    length: u64,
+}
+
+/// Unpacks what is read, and returns what it was.
 fn unpack_from(
     blob: impl Read + Send,
-    layer: &OfferedLayer,
+    path: &str,
     bench: &Bench,
     limits: Limits,
-) -> Result<(Unpacked, Compression, Digest), LayerError> {
-    let reading = |source| LayerError::Read { path: layer.path.clone(), source };
+) -> Result<Plain, LayerError> {
+    let reading = |source| LayerError::Read { path: path.to_owned(), source };
     let (compression, plain) = decompressed(blob).map_err(reading)?;
     let mut plain = Hashing::new(plain);
     let buffered = BufReader::with_capacity(BUFFER_BYTES, &mut plain);
     let unpacked = unpack(buffered, bench.root.as_fd(), bench.aside.as_fd(), limits)
-        .map_err(|source| LayerError::Unpack { path: layer.path.clone(), source })?;
-    let (diff_id, _) = plain.finish().map_err(reading)?;
-    Ok((unpacked, compression, diff_id))
+        .map_err(|source| LayerError::Unpack { path: path.to_owned(), source })?;
+    let (diff_id, length) = plain.finish().map_err(reading)?;
+    Ok(Plain { unpacked, compression, diff_id, length })
 }
 
 /// How much is read at a time.
 const BUFFER_BYTES: usize = 128 << 10;
 
 fn check(
-    layer: &OfferedLayer,
+    archive: &Expected,
     what: &'static str,
-    expected: &Digest,
+    expected: Option<&Digest>,
     found: &Digest,
 ) -> Result<(), LayerError> {
-    if found == expected {
-        return Ok(());
+    match expected.filter(|expected| *expected != found) {
+        None => Ok(()),
+        Some(expected) => {
+            let (expected, found) = (expected.clone(), found.clone());
+            Err(LayerError::WrongDigest { path: archive.path.clone(), what, expected, found })
+        }
     }
-    let (expected, found) = (expected.clone(), found.clone());
-    Err(LayerError::WrongDigest { path: layer.path.clone(), what, expected, found })
 }
 
 /// A reader that writes what passes to a file, and tells how much it was.

@@ -99,7 +99,7 @@ fn unheld(parent: &Path) -> io::Result<Vec<(PathBuf, File)>> {
 }
 
 /// Locks what is at `path` if nobody holds it and it is still there.
-fn locked(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn locked(path: &Path) -> io::Result<Option<File>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
@@ -113,7 +113,7 @@ fn locked(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-fn is_still(file: &File, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_still(file: &File, path: &Path) -> io::Result<bool> {
     let ours = file.metadata()?;
     match fs::symlink_metadata(path) {
         Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),

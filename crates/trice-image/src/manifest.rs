@@ -28,6 +28,11 @@ pub enum DocumentError {
         /// What the descriptor says.
         called: String,
     },
+    /// It is of a form that was given up.
+    #[error(
+        "it is of schema 1, which was given up for its weak digests: push the image again with a newer program"
+    )]
+    SchemaOne,
     /// It is neither an index nor a manifest that trice reads.
     #[error("it is a `{0}`, and no image")]
     NoImage(String),
@@ -37,22 +42,48 @@ pub enum DocumentError {
 }
 
 /// What a descriptor can lead to.
-pub(crate) enum Document {
+#[derive(Debug)]
+pub enum Document {
+    /// Manifests for several platforms.
     Index(Box<ImageIndex>),
+    /// An image.
     Manifest(Box<ImageManifest>),
 }
 
-/// Reads an index or a manifest that a descriptor calls `called`.
-pub(crate) fn document(bytes: &[u8], called: &MediaType) -> Result<Document, DocumentError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Shape {
-        media_type: Option<String>,
-        manifests: Option<serde::de::IgnoredAny>,
-        layers: Option<serde::de::IgnoredAny>,
-        config: Option<serde::de::IgnoredAny>,
+/// What tells documents apart.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape {
+    #[serde(default)]
+    schema_version: Option<u32>,
+    media_type: Option<String>,
+    manifests: Option<serde::de::IgnoredAny>,
+    layers: Option<serde::de::IgnoredAny>,
+    config: Option<serde::de::IgnoredAny>,
+}
+
+/// Returns what a document is that a registry calls `called`, or nothing in particular.
+pub(crate) fn type_of(bytes: &[u8], called: Option<MediaType>) -> Result<MediaType, DocumentError> {
+    if let Some(called) = called {
+        return Ok(called);
     }
     let shape: Shape = json(bytes)?;
+    match (shape.media_type, shape.manifests) {
+        (Some(stated), _) => Ok(MediaType::from(stated.as_str())),
+        (None, Some(_)) => Ok(MediaType::ImageIndex),
+        (None, None) => Ok(MediaType::ImageManifest),
+    }
+}
+
+/// Reads an index or a manifest that is called `called`.
+///
+/// # Errors
+/// [`DocumentError`] if it is another thing, or could be read as one.
+pub fn document(bytes: &[u8], called: &MediaType) -> Result<Document, DocumentError> {
+    let shape: Shape = json(bytes)?;
+    if shape.schema_version == Some(1) {
+        return Err(DocumentError::SchemaOne);
+    }
     if shape.manifests.is_some() && (shape.layers.is_some() || shape.config.is_some()) {
         return Err(DocumentError::Ambiguous);
     }
@@ -139,5 +170,16 @@ mod tests {
         let signed = "application/vnd.docker.distribution.manifest.v1+prettyjws";
         assert!(matches!(kind("{}", signed), Err(DocumentError::NoImage(name)) if name == signed));
         assert!(matches!(kind("[", signed), Err(DocumentError::Json(_))));
+        let old = r#"{"schemaVersion":1,"name":"a","fsLayers":[],"history":[]}"#;
+        assert!(matches!(kind(old, signed), Err(DocumentError::SchemaOne)));
+    }
+
+    #[test]
+    fn what_has_no_name_is_called_what_it_says_or_what_it_looks_like() {
+        let named = |text: &str| type_of(text.as_bytes(), None).unwrap().to_string();
+        assert_eq!(named(INDEX), "application/vnd.oci.image.index.v1+json");
+        assert_eq!(named(r#"{"layers":[]}"#), "application/vnd.oci.image.manifest.v1+json");
+        assert_eq!(named(r#"{"mediaType":"x","manifests":[]}"#), "x");
+        assert_eq!(type_of(b"[", Some(MediaType::ImageIndex)).unwrap(), MediaType::ImageIndex);
     }
 }

@@ -3,12 +3,13 @@
 //! Sources: OCI Image Specification, `image-index.md`, "Platform Variants"; containerd `platforms`.
 
 use std::fmt;
+use std::str::FromStr;
 
 use oci_spec::image::{Arch, Os};
 use serde::{Deserialize, Serialize};
 
 /// An operating system and a processor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Platform {
     /// The operating system, as Go calls it.
     pub os: String,
@@ -63,6 +64,42 @@ impl Platform {
     }
 }
 
+/// A text that is no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a platform: write `linux/amd64`, `linux/arm64`, `linux/arm/v7` and the like")]
+pub struct PlatformError(String);
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    /// Reads `OS/PROCESSOR[/VARIANT]`, with the names that people use beside Go's, or a processor alone.
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (os, architecture, variant) = match parts[..] {
+            [architecture] => ("linux", architecture, None),
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some(variant)),
+            _ => return Err(PlatformError(text.to_owned())),
+        };
+        let is_word =
+            |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !parts.iter().all(is_word) {
+            return Err(PlatformError(text.to_owned()));
+        }
+        let (os, architecture) = (os.to_lowercase(), architecture.to_lowercase());
+        let (architecture, variant) = match (architecture.as_str(), variant) {
+            ("x86_64" | "x86-64", variant) => ("amd64", variant),
+            ("i386" | "i686", variant) => ("386", variant),
+            ("aarch64" | "arm64", None | Some("v8" | "8")) => ("arm64", Some("v8")),
+            ("armhf", None) => ("arm", Some("v7")),
+            ("armel", None) => ("arm", Some("v6")),
+            ("arm", None) => ("arm", Some("v7")),
+            (other, variant) => (other, variant),
+        };
+        Ok(Self::new(&os, architecture, variant))
+    }
+}
+
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
@@ -76,6 +113,25 @@ mod tests {
 
     fn distance(host: (&str, Option<&str>), image: (&str, Option<&str>)) -> Option<u32> {
         Platform::new("linux", host.0, host.1).distance(&Platform::new("linux", image.0, image.1))
+    }
+
+    #[test]
+    fn a_platform_is_read_in_the_forms_that_people_use() {
+        let read = |text: &str| text.parse::<Platform>().map(|platform| platform.to_string());
+        for (text, wanted) in [
+            ("linux/amd64", "linux/amd64"),
+            ("x86_64", "linux/amd64"),
+            ("linux/aarch64", "linux/arm64/v8"),
+            ("linux/arm64", "linux/arm64/v8"),
+            ("linux/arm", "linux/arm/v7"),
+            ("linux/arm/v6", "linux/arm/v6"),
+            ("Linux/AMD64/v3", "linux/amd64/v3"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(wanted), "{text}");
+        }
+        for bad in ["", "/", "linux/", "linux/amd64/v1/x", "linux amd64", "linux/../x"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use trice_model::registry::{Keyring, RegistrySettings};
 
 mod challenge;
 pub(crate) mod document;
-pub(crate) mod download;
+pub mod download;
 pub(crate) mod endpoint;
 pub mod exchange;
 pub mod listing;

@@ -3,7 +3,8 @@
 //! ```text
 //! docker-archive:FILE ─ tar_file ─► files ─ docker_archive ─┐
 //! oci-archive:FILE ──── tar_file ─► files ─ oci_layout ─────┼─► offer: names, manifest, config, layers
-//! oci:FOLDER ────────── folder ───► files ─ oci_layout ─────┘
+//! oci:FOLDER ────────── folder ───► files ─ oci_layout ─────┤
+//! redis:7 ───────────── registry ─────────── remote ────────┘            index, names: what several need
 //! ```
 //!
 //! A source says what an image consists of, and opens its layers when they are wanted. It is read in place:
@@ -22,11 +23,14 @@ use crate::digest::Digest;
 use crate::manifest::{DOCUMENT_BYTES, DocumentError, json};
 use crate::members::MemberError;
 use crate::platform::Platform;
+use crate::registry::exchange::ExchangeError;
 
 pub(crate) mod docker_archive;
 pub(crate) mod folder;
+mod index;
 mod names;
 pub(crate) mod oci_layout;
+pub(crate) mod remote;
 pub(crate) mod tar_file;
 
 /// What an image consists of.
@@ -34,6 +38,10 @@ pub(crate) mod tar_file;
 pub(crate) struct Offer {
     /// The names that the source gives it.
     pub(crate) names: Vec<RegistryRef>,
+    /// What a registry has under these names: an index or the manifest.
+    pub(crate) target: Option<Digest>,
+    /// The indexes that led to the manifest.
+    pub(crate) indexes: Vec<Vec<u8>>,
     /// Its manifest with its media type, where the source has one.
     pub(crate) manifest: Option<(Vec<u8>, MediaType)>,
     /// Its configuration.
@@ -79,6 +87,9 @@ pub struct Stamp {
 /// Why a source gives no image.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
+    /// The registry does not give it.
+    #[error(transparent)]
+    Registry(Box<ExchangeError>),
     /// The file or folder cannot be opened.
     #[error("open `{path}`")]
     Open {
@@ -178,12 +189,12 @@ pub enum SourceError {
         names: Vec<String>,
     },
     /// There is nothing for this machine.
-    #[error("there is no image for {wanted} in it, but for {}", offered.join(", "))]
+    #[error("there is no image for {wanted} in it, but for {}", listed(.offered))]
     Platform {
         /// This machine.
         wanted: Platform,
         /// What there is.
-        offered: Vec<String>,
+        offered: Vec<Platform>,
     },
     /// Indexes contain each other, or nearly so.
     #[error("its indexes are nested more than {0} deep")]
@@ -196,6 +207,11 @@ pub enum SourceError {
         /// In the configuration.
         diff_ids: usize,
     },
+}
+
+/// Writes platforms for people.
+fn listed(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Stamp {

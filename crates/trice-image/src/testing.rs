@@ -10,6 +10,11 @@ pub(crate) mod archive;
 pub(crate) mod image;
 pub(crate) mod layer;
 
+/// Waits for what waits for sockets.
+pub(crate) fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
 /// A folder for one test.
 pub(crate) struct Folder(PathBuf);
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! task: download ──chunks──► [ at most a few ] ──► Incoming, a reader in a thread that unpacks
+//! task: in_thread ◄──progress── the thread's work
 //! ```
 //!
 //! A task never touches a file and a thread never a socket. A full channel stops the registry, an empty one
@@ -10,6 +11,8 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes};
 use tokio::runtime::Handle;
@@ -78,5 +81,37 @@ impl Read for Incoming {
         let length = self.chunk.len().min(buffer.len());
         self.chunk.copy_to_slice(&mut buffer[..length]);
         Ok(length)
+    }
+}
+
+/// Ends the work in a thread when it is dropped.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Does `work` in a thread, which waits for the disk, and tells `progress` what it tells. When the caller leaves,
+/// the work is told to stop.
+pub(crate) async fn in_thread<T: Send + 'static, P: Send + 'static>(
+    progress: &mut (dyn FnMut(P) + Send),
+    work: impl FnOnce(&mut dyn FnMut(P), &AtomicBool) -> T + Send + 'static,
+) -> T {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let stop = Stop(Arc::default());
+    let stopped = Arc::clone(&stop.0);
+    let mut tell = move |step| {
+        // Who does not listen any more has stopped the work.
+        let _ = sender.send(step);
+    };
+    let thread = tokio::task::spawn_blocking(move || work(&mut tell, &stopped));
+    while let Some(step) = receiver.recv().await {
+        progress(step);
+    }
+    match thread.await {
+        Ok(outcome) => outcome,
+        Err(error) => std::panic::resume_unwind(error.into_panic()), // threads are not cancelled
     }
 }

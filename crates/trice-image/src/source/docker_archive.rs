@@ -49,6 +49,8 @@ pub(crate) fn offer(files: &dyn Files, name: Option<&str>) -> Result<Offer, Sour
     let layers = paths.into_iter().zip(diff_ids).map(|(path, diff_id)| layer(files, path, diff_id));
     Ok(Offer {
         names: entry.repo_tags.iter().flatten().filter_map(|tag| names::whole(tag)).collect(),
+        target: None,
+        indexes: Vec::new(),
         manifest: None,
         layers: layers.collect::<Result<_, _>>()?,
         config,
