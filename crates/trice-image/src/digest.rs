@@ -3,7 +3,7 @@
 //! Source: OCI Image Specification, `descriptor.md`, "Digests".
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -89,19 +89,32 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// A reader that takes the digest of what passes.
+/// A reader or writer that takes the digest of what passes.
 pub(crate) struct Hashing<R> {
     inner: R,
     hasher: Sha256,
     bytes: u64,
 }
 
-impl<R: Read> Hashing<R> {
+impl<R> Hashing<R> {
     /// Begins at the first byte of `inner`.
     pub(crate) fn new(inner: R) -> Self {
         Self { inner, hasher: Sha256::new(), bytes: 0 }
     }
 
+    /// Returns the digest and the number of the bytes that have passed.
+    pub(crate) fn written(&self) -> (Digest, u64) {
+        (Digest::written(&self.hasher.clone().finalize()), self.bytes)
+    }
+
+    /// Returns what is behind it, and the digest of the bytes that have passed.
+    pub(crate) fn into_inner(self) -> (R, Digest) {
+        let (digest, _) = self.written();
+        (self.inner, digest)
+    }
+}
+
+impl<R: Read> Hashing<R> {
     /// Reads what is left, and returns the digest and the number of all bytes.
     pub(crate) fn finish(mut self) -> io::Result<(Digest, u64)> {
         io::copy(&mut self, &mut io::sink())?;
@@ -115,6 +128,19 @@ impl<R: Read> Read for Hashing<R> {
         self.hasher.update(&buffer[..read]);
         self.bytes += read as u64;
         Ok(read)
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

@@ -33,7 +33,16 @@ use crate::source::{Files, Offer, SourceError, Stamp, docker_archive, oci_layout
 use crate::transfer::in_thread;
 use crate::unpack::Limits;
 
+pub mod build;
+pub mod find;
+pub mod inspect;
+pub mod names;
 mod pull;
+pub mod push;
+pub mod remove;
+pub mod save;
+pub mod seal;
+pub mod usage;
 
 /// The images of a data folder. Clones are of the same folder.
 #[derive(Clone)]

@@ -29,6 +29,7 @@ use crate::lease::{Gate, Held, Lease, Thing, kept};
 use crate::lock::{Lock, abandoned, delete_abandoned};
 
 /// The store of images in a data folder.
+#[derive(Debug)]
 pub(crate) struct Layout {
     data: PathBuf,
     trash: Trash,

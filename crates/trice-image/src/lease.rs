@@ -33,6 +33,7 @@ pub(crate) enum Thing {
 }
 
 /// Where it is decided who needs what.
+#[derive(Debug)]
 pub(crate) struct Gate(PathBuf);
 
 /// A gate that is held until it is dropped.

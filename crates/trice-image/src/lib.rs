@@ -17,6 +17,7 @@
 //! - Nothing here knows of containers. What is unpacked is never written to again.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod compression;
 pub mod config;
 pub mod digest;
@@ -28,6 +29,7 @@ pub mod load;
 mod lock;
 pub mod manifest;
 pub mod members;
+pub mod pack;
 pub mod pax;
 pub mod platform;
 pub mod progress;
@@ -39,4 +41,5 @@ pub mod source;
 mod testing;
 mod transfer;
 pub mod unpack;
-mod workshop;
+pub mod workshop;
+mod xattr;

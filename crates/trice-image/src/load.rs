@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -61,7 +61,7 @@ pub(crate) struct Loaded {
 
 /// Loads the image that `files` has. `stop` ends it soon.
 pub(crate) fn load(
-    layout: &Layout,
+    layout: &Arc<Layout>,
     files: &dyn Files,
     offer: &Offer,
     limits: Limits,
@@ -165,7 +165,7 @@ fn present(layout: &Layout, layer: &OfferedLayer) -> Result<Option<StoredLayer>,
 fn make_all(
     files: &dyn Files,
     mut missing: Vec<&OfferedLayer>,
-    workshop: &Workshop<'_>,
+    workshop: &Workshop,
     limits: Limits,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(Progress),
@@ -192,7 +192,7 @@ fn make_all(
 /// What the workers share.
 struct Shop<'a> {
     files: &'a dyn Files,
-    workshop: &'a Workshop<'a>,
+    workshop: &'a Workshop,
     limits: Limits,
     /// What is to be made; the last is the next.
     queue: Mutex<Vec<&'a OfferedLayer>>,
@@ -262,7 +262,7 @@ impl Shop<'_> {
 /// Adds those of `documents` to the workshop that are not yet in the store, and returns their digests.
 pub(crate) fn missing_blobs<'a>(
     layout: &Layout,
-    workshop: &Workshop<'_>,
+    workshop: &Workshop,
     documents: impl IntoIterator<Item = &'a Vec<u8>>,
 ) -> Result<Vec<Digest>, LayoutError> {
     let mut added = Vec::new();

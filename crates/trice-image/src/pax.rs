@@ -71,6 +71,29 @@ impl Pax {
     }
 }
 
+/// Writes a record.
+pub(crate) fn write_record(keyword: &[u8], value: &[u8]) -> Vec<u8> {
+    let rest = [b" ", keyword, b"=", value, b"\n"].concat();
+    let digits = |length: usize| length.to_string().len();
+    // The length counts its own digits.
+    let mut length = rest.len() + digits(rest.len());
+    length = rest.len() + digits(length);
+    [length.to_string().as_bytes(), &rest].concat()
+}
+
+/// Writes seconds and nanoseconds, as few digits as it takes.
+pub(crate) fn write_time((seconds, nanos): (i64, u32)) -> Vec<u8> {
+    let (sign, seconds, nanos) = match (seconds, nanos) {
+        (..0, 0) => ("-", seconds.unsigned_abs(), 0),
+        (..0, _) => ("-", (seconds + 1).unsigned_abs(), 1_000_000_000 - nanos),
+        (0.., _) => ("", seconds.unsigned_abs(), nanos),
+    };
+    let fraction = format!("{nanos:09}");
+    let fraction = fraction.trim_end_matches('0');
+    let dot = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{seconds}{dot}{fraction}").into_bytes()
+}
+
 /// Splits the first record off: its keyword, its value, and what follows it.
 fn record(header: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let blank = header.iter().take(20).position(|byte| *byte == b' ')?;
@@ -151,6 +174,18 @@ mod tests {
         assert_eq!(time(b"1.1234567891"), Ok(Some((1, 123_456_789))));
         for bad in [&b"x"[..], b"1.x", b"--1", b"."] {
             assert!(time(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        for length in [0, 1, 80, 89, 90, 91, 988, 9985, 70_000] {
+            let value = vec![b'x'; length];
+            let written = write_record(b"path", &value);
+            assert_eq!(record(&written), Some((&b"path"[..], &value[..], &b""[..])), "{length}");
+        }
+        for one in [(0, 0), (12, 500_000_000), (-2, 750_000_000), (-3, 0), (-1, 1), (1 << 40, 999_999_999)] {
+            assert_eq!(time(&write_time(one)), Ok(Some(one)), "{one:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a caller hears while an image is fetched.
+//! What a caller hears while an image is fetched or sent.
 
 use crate::digest::Digest;
 
@@ -23,5 +23,34 @@ pub enum Progress {
     Unpacked {
         /// The layer.
         layer: Digest,
+    },
+}
+
+/// One step of sending an image to a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushProgress {
+    /// The registry has the blob already.
+    Present {
+        /// The blob.
+        blob: Digest,
+    },
+    /// The registry had the blob in another repository, and has it here now.
+    Mounted {
+        /// The blob.
+        blob: Digest,
+    },
+    /// So much of the blob has been sent.
+    Sending {
+        /// The blob.
+        blob: Digest,
+        /// The bytes so far.
+        bytes: u64,
+        /// All its bytes.
+        of: u64,
+    },
+    /// The blob is there.
+    Sent {
+        /// The blob.
+        blob: Digest,
     },
 }

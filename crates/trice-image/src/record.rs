@@ -14,6 +14,7 @@ use trice_model::time::Timestamp;
 use trice_state::record::{Record, UpgradeError};
 
 use crate::digest::Digest;
+use crate::lease::Thing;
 use crate::platform::Platform;
 use crate::source::Stamp;
 
@@ -33,6 +34,18 @@ pub struct ImageRecord {
     pub config: ImageConfig,
     /// When it came here.
     pub loaded_at: Timestamp,
+}
+
+impl ImageRecord {
+    /// Returns all that the image consists of.
+    pub(crate) fn things(&self) -> Vec<Thing> {
+        let layers = self.layers.iter().flat_map(|layer| {
+            let blob = layer.blob.iter().map(|blob| Thing::Blob(blob.digest.clone()));
+            blob.chain([Thing::Layer(layer.diff_id.clone())])
+        });
+        let manifest = self.manifest.iter().map(|manifest| Thing::Blob(manifest.digest.clone()));
+        layers.chain(manifest).chain([Thing::Blob(self.id.clone())]).collect()
+    }
 }
 
 /// The manifest of an image.

@@ -7,12 +7,28 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) mod archive;
+pub(crate) mod hosted;
 pub(crate) mod image;
 pub(crate) mod layer;
+pub(crate) mod machine;
+pub(crate) mod server;
 
 /// Waits for what waits for sockets.
 pub(crate) fn wait_for<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Runs `test` where mounts are its own.
+pub(crate) fn in_mount_namespace(test: impl FnOnce() + Send) {
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    use trice_sys::namespace::{Unshare, unshare};
+    let test = || {
+        unshare(Unshare::Mount).expect("this test mounts, which takes root");
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+        test();
+    };
+    std::thread::scope(|scope| scope.spawn(test).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
 /// A folder for one test.

@@ -11,6 +11,7 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
@@ -21,9 +22,10 @@ use crate::layout::{Layout, LayoutError, META, StoredLayer, make_private};
 use crate::lease::{Lease, Thing};
 use crate::lock::Work;
 
-/// A folder with layers and blobs that are not yet at their places.
-pub(crate) struct Workshop<'a> {
-    layout: &'a Layout,
+/// A folder with layers and blobs that are not yet at their places. It goes when it is dropped, or after the death
+/// of its process.
+pub struct Workshop {
+    layout: Arc<Layout>,
     work: Work,
     next: AtomicU64,
 }
@@ -44,23 +46,53 @@ pub(crate) struct Bench {
 
 /// A layer that is whole, and not yet at its place.
 #[derive(Debug, Clone)]
-pub(crate) struct Finished {
+pub struct Finished {
     layer: PathBuf,
     archive: PathBuf,
     pub(crate) diff_id: Digest,
     pub(crate) stored: StoredLayer,
 }
 
-impl Layout {
-    /// Begins some work.
-    pub(crate) fn begin(&self) -> Result<Workshop<'_>, LayoutError> {
-        let work =
-            Work::begin(&self.tmp()).map_err(|source| LayoutError::Write { path: self.tmp(), source })?;
-        Ok(Workshop { layout: self, work, next: AtomicU64::new(0) })
+impl Finished {
+    /// Returns the digest of its archive without compression.
+    pub fn diff_id(&self) -> &Digest {
+        &self.diff_id
+    }
+
+    /// Returns the folder that overlayfs can use until the layer is at its place.
+    pub fn root(&self) -> PathBuf {
+        self.layer.join("fs")
+    }
+
+    /// Returns the bytes of all its files.
+    pub fn bytes(&self) -> u64 {
+        self.stored.bytes
     }
 }
 
-impl Workshop<'_> {
+impl Layout {
+    /// Begins some work.
+    pub(crate) fn begin(self: &Arc<Self>) -> Result<Workshop, LayoutError> {
+        let work =
+            Work::begin(&self.tmp()).map_err(|source| LayoutError::Write { path: self.tmp(), source })?;
+        Ok(Workshop { layout: Arc::clone(self), work, next: AtomicU64::new(0) })
+    }
+}
+
+impl Workshop {
+    /// Makes a folder that nobody else uses, on the file system of the layers: for the upper and work folders of
+    /// overlayfs, and whatever else is needed on the way.
+    ///
+    /// # Errors
+    /// [`LayoutError::Write`].
+    pub fn scratch(&self) -> Result<PathBuf, LayoutError> {
+        let path = self.next("scratch");
+        match make_private(&path) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(LayoutError::Write { path, source }),
+        }
+    }
+
     /// Makes room for a layer.
     pub(crate) fn bench(&self) -> Result<Bench, LayoutError> {
         let (layer, archive) = (self.next("layer"), self.next("blob"));
@@ -175,7 +207,7 @@ impl Workshop<'_> {
     }
 }
 
-impl Drop for Workshop<'_> {
+impl Drop for Workshop {
     fn drop(&mut self) {
         if let Err(error) = self.layout.trash().discard(self.work.path()) {
             tracing::warn!(%error, "what is left of some work goes at the next start");

@@ -101,3 +101,6 @@ impl Images {
         name.tag.as_ref().map_or(Ok(None), |tag| self.store.get(&tag_key(name, tag)))
     }
 }
+
+#[cfg(test)]
+mod tests;

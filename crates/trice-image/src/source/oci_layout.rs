@@ -41,14 +41,13 @@ pub(crate) fn offer(
     let named = of_name(index.manifests(), name)?;
     let names = named.iter().flat_map(|descriptor| whole_names(descriptor)).collect();
     let chosen = of_platform(&named, platform)?;
-    let mut indexes = Vec::new();
-    let (descriptor, bytes, manifest) = manifest(files, chosen, platform, &mut indexes)?;
+    let (descriptor, bytes, manifest) = manifest(files, chosen, platform)?;
     let config = read_blob(files, manifest.config())?;
     let layers = index::layers(&manifest, &config, blob_path)?;
     Ok(Offer {
         names,
         target: None,
-        indexes,
+        indexes: Vec::new(),
         manifest: Some((bytes, descriptor.media_type().clone())),
         config,
         layers,
@@ -92,7 +91,6 @@ fn manifest(
     files: &dyn Files,
     descriptor: &Descriptor,
     platform: &Platform,
-    indexes: &mut Vec<Vec<u8>>,
 ) -> Result<(Descriptor, Vec<u8>, ImageManifest), SourceError> {
     let mut descriptor = descriptor.clone();
     for _ in 0..=DEPTH {
@@ -101,7 +99,6 @@ fn manifest(
             Step::Manifest(manifest) => return Ok((descriptor, bytes, *manifest)),
             Step::Deeper(next) => descriptor = *next,
         }
-        indexes.push(bytes);
     }
     Err(SourceError::Nested(DEPTH))
 }

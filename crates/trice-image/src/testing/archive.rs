@@ -2,6 +2,8 @@
 
 use tar::Header;
 
+use crate::pax::write_record;
+
 /// A member of an archive: its header, still without a checksum, and its content.
 pub(crate) type TestMember = (Header, Vec<u8>);
 
@@ -68,13 +70,7 @@ impl Tar {
 
     /// Adds the records of an extended header for the next member.
     pub(crate) fn pax(self, records: &[(&str, &[u8])]) -> Self {
-        let record = |(keyword, value): &(&str, &[u8])| {
-            let rest = [b" ", keyword.as_bytes(), b"=", value, b"\n"].concat();
-            let digits = |length: usize| length.to_string().len();
-            // The length counts its own digits.
-            let length = rest.len() + digits(rest.len() + digits(rest.len()));
-            [length.to_string().as_bytes(), &rest].concat()
-        };
+        let record = |(keyword, value): &(&str, &[u8])| write_record(keyword.as_bytes(), value);
         self.extended(b'x', &records.iter().flat_map(record).collect::<Vec<_>>())
     }
 

@@ -11,6 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::members::Member;
+use crate::xattr::is_kept;
 
 /// Gives an open file or folder all that `member` says but the time.
 ///
@@ -43,12 +44,6 @@ pub(super) fn apply_to_node(folder: impl AsFd, name: &OsStr, member: &Member) ->
     apply_to_link(&folder, name, member)?;
     chmodat(&folder, name, Mode::from_raw_mode(member.mode), AtFlags::empty())?;
     utimensat(&folder, name, &times(member.mtime), AtFlags::SYMLINK_NOFOLLOW)
-}
-
-/// Tells whether an attribute is the image's own business. Those of overlayfs would reach into other layers,
-/// those of SELinux are the host's.
-fn is_kept(name: &[u8]) -> bool {
-    name == b"security.capability" || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
 }
 
 fn set_xattr(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<(), Errno> {

@@ -19,15 +19,13 @@ use trice_sys::resolve::open_below;
 
 use super::metadata::{apply, apply_time, apply_to_link, apply_to_node};
 use crate::members::Member;
+use crate::xattr::OPAQUE;
 
 /// How many folders are kept open.
 const OPEN_FOLDERS: usize = 128;
 
 /// How much is copied at a time.
 const BUFFER_BYTES: usize = 128 << 10;
-
-/// The attribute with which overlayfs hides the folder of the layers below.
-const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// What is in the way of a member.
 #[derive(Debug, thiserror::Error)]

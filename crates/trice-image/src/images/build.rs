@@ -1,0 +1,223 @@
+//! Layers and images that are made here: by builds, commits and imports.
+//!
+//! ```text
+//! lease ── what the work is based on stays
+//! workshop ── scratch: upper and work folders of overlayfs
+//!    │           upper ──pack──► diff ID ──► Finished: a layer that can be mounted already
+//!    │   archive ──unpack──────► diff ID ──► Finished
+//!    └─ publish: all of them to their places, with one wait for the disk
+//! commit ── configuration ──► image, names
+//! ```
+//!
+//! Nothing is compressed: a layer that is built is a folder, and its archive is made when somebody wants one.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use trice_model::image::{ObservedImage, RegistryRef};
+use trice_state::batch::Batch;
+use trice_state::commit::CommitError;
+use trice_state::store::ReadError;
+
+use super::Images;
+use crate::config::{ConfigError, image_config};
+use crate::digest::{Digest, Hashing};
+use crate::layer::{self, Expected, LayerError};
+use crate::layout::{LayoutError, StoredLayer};
+use crate::lease::{Lease, Thing};
+use crate::load::{missing_blobs, now, platform, record_of};
+use crate::manifest::{configuration, diff_ids};
+use crate::pack::{PackError, Packing, pack};
+use crate::platform::Platform;
+use crate::record::{ImageRecord, LayerRecord};
+use crate::workshop::{Finished, Workshop};
+
+/// Why something is not made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A folder cannot be packed.
+    #[error("make a layer of `{path}`")]
+    Pack {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: PackError,
+    },
+    /// An archive cannot be unpacked.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The configuration cannot be followed.
+    #[error("follow the image's configuration")]
+    Config(#[from] ConfigError),
+    /// The configuration speaks of a layer that is not here.
+    #[error("the image's layer {diff_id} is not here")]
+    NoLayer {
+        /// The layer.
+        diff_id: Digest,
+    },
+    /// The store of images does not do it.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A record cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A record cannot be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+impl Images {
+    /// Begins work whose results, and what [`Self::hold`] adds, nobody sweeps away before the lease is dropped.
+    ///
+    /// # Errors
+    /// [`LayoutError::Write`].
+    pub fn lease(&self) -> Result<Lease, LayoutError> {
+        self.layout.lease(&[])
+    }
+
+    /// Keeps an image for `lease`, and tells whether it is here whole. It stays so then.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn hold(&self, lease: &Lease, image: &Digest) -> Result<bool, BuildError> {
+        let Some(record) = self.store.get::<ImageRecord>(image.as_str())? else { return Ok(false) };
+        self.layout.keep(lease, &record.things())?;
+        // Whoever removed it before that has removed its record first.
+        let is_here = self.store.get::<ImageRecord>(image.as_str())?.is_some();
+        Ok(is_here && self.is_whole(&record))
+    }
+
+    /// Keeps layers for `lease`, and tells whether they are all here. They stay so then.
+    ///
+    /// # Errors
+    /// [`LayoutError::Write`].
+    pub fn hold_layers(&self, lease: &Lease, diff_ids: &[Digest]) -> Result<bool, LayoutError> {
+        let things: Vec<_> = diff_ids.iter().cloned().map(Thing::Layer).collect();
+        self.layout.keep(lease, &things)?;
+        Ok(diff_ids.iter().all(|diff_id| self.layout.has_layer(diff_id)))
+    }
+
+    /// Begins a workshop.
+    ///
+    /// # Errors
+    /// [`LayoutError::Write`].
+    pub fn workshop(&self) -> Result<Workshop, LayoutError> {
+        self.layout.begin()
+    }
+
+    /// Returns the folder of a layer that overlayfs can use, if it is here.
+    pub fn layer_root(&self, diff_id: &Digest) -> Option<PathBuf> {
+        self.layout.has_layer(diff_id).then(|| self.layout.root_of(diff_id))
+    }
+
+    /// Makes a layer of `upper`, the upper folder of an overlayfs that is mounted no more, or any other folder in
+    /// the workshop. It is gone from its place then. No time in it is later than `latest` in seconds since 1970,
+    /// which is what `SOURCE_DATE_EPOCH` means.
+    ///
+    /// # Errors
+    /// [`BuildError::Pack`] if something in it cannot be in a layer; it stays at its place then.
+    pub fn layer_of_folder(
+        &self,
+        workshop: &Workshop,
+        upper: &Path,
+        latest: Option<i64>,
+    ) -> Result<Finished, BuildError> {
+        let failed = |source| BuildError::Pack { path: upper.to_owned(), source };
+        let packing = Packing { overlay: true, latest, settle: latest.is_some(), ..Packing::default() };
+        let opened = std::fs::File::open(upper);
+        let root = opened.map_err(|source| failed(PackError::Read { path: PathBuf::new(), source }))?;
+        let mut archive = Hashing::new(io::sink());
+        let packed = pack(root.as_fd(), &packing, &mut archive).map_err(failed)?;
+        let (diff_id, length) = archive.written();
+        let opaque = crate::pack::is_opaque(&root)
+            .map_err(|error| failed(PackError::Read { path: PathBuf::new(), source: error.into() }))?;
+        let stored = StoredLayer { blob: None, plain: Some(length), bytes: packed.bytes, opaque };
+        Ok(workshop.adopt(upper)?.finish(diff_id, stored)?)
+    }
+
+    /// Makes a layer of an archive, compressed or not, of which nothing is known. `heard` is told how many bytes
+    /// have been read, and ends it by an error.
+    ///
+    /// # Errors
+    /// [`BuildError::Layer`] if it cannot be read or unpacked.
+    pub fn layer_of_archive(
+        &self,
+        workshop: &Workshop,
+        archive: impl Read + Send,
+        name: &str,
+        heard: impl FnMut(u64) -> io::Result<()> + Send,
+    ) -> Result<Finished, BuildError> {
+        let expected = Expected { path: name.to_owned(), blob: None, diff_id: None };
+        Ok(layer::make(archive, &expected, workshop.bench()?, self.limits, heard)?)
+    }
+
+    /// Brings layers to their places for as long as `lease` or an image keeps them.
+    ///
+    /// # Errors
+    /// [`LayoutError::Write`].
+    pub fn publish(
+        &self,
+        lease: &Lease,
+        workshop: &Workshop,
+        layers: &[Finished],
+    ) -> Result<(), LayoutError> {
+        workshop.publish(lease, layers, &[])
+    }
+
+    /// Makes an image of the configuration `config`, whose layers are here, and gives it names. They stand for
+    /// `platform` on from now, as far as they did for others before.
+    ///
+    /// # Errors
+    /// [`BuildError`]; no name has changed then.
+    pub fn commit(
+        &self,
+        lease: &Lease,
+        config: &[u8],
+        names: &[RegistryRef],
+    ) -> Result<ObservedImage, BuildError> {
+        let read = configuration(config).map_err(ConfigError::Document)?;
+        let diff_ids = diff_ids(&read).map_err(ConfigError::Document)?;
+        self.hold_layers(lease, &diff_ids)?; // before it is looked which are here
+        let layers =
+            diff_ids.iter().map(|diff_id| self.layer_record(diff_id)).collect::<Result<Vec<_>, _>>()?;
+        let image = ImageRecord {
+            id: Digest::of(config),
+            manifest: None,
+            layers,
+            platform: platform(config)?,
+            config: image_config(config)?,
+            loaded_at: now(),
+        };
+        self.layout.keep(lease, &image.things())?;
+        let workshop = self.layout.begin()?;
+        let blobs = missing_blobs(&self.layout, &workshop, [&config.to_vec()])?;
+        workshop.publish(lease, &[], &blobs)?;
+        // The same image may be here already, with a manifest.
+        let before = self.store.get::<ImageRecord>(image.id.as_str())?.filter(|before| self.is_whole(before));
+        let image = before.unwrap_or(image);
+        let mut batch = Batch::new().put(&image);
+        let platform = self.named_platform(&image);
+        for name in names {
+            for name in self.name_records(name, &image, &platform, None)? {
+                batch = batch.put(&name);
+            }
+        }
+        self.store.commit(batch)?;
+        Ok(self.observed(image))
+    }
+
+    fn layer_record(&self, diff_id: &Digest) -> Result<LayerRecord, BuildError> {
+        let stored =
+            self.layout.stored(diff_id)?.ok_or_else(|| BuildError::NoLayer { diff_id: diff_id.clone() })?;
+        let is_here = stored.blob.as_ref().is_some_and(|blob| self.layout.has_blob(&blob.digest));
+        let blob = stored.blob.clone().filter(|_| is_here);
+        Ok(record_of(diff_id, &StoredLayer { blob, ..stored }))
+    }
+
+    /// Returns the platform that an image is asked for by: this machine's, if it runs here.
+    pub(super) fn named_platform(&self, image: &ImageRecord) -> Platform {
+        let host = Platform::host();
+        if host.distance(&image.platform).is_some() { host } else { image.platform.clone() }
+    }
+}

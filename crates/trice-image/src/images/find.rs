@@ -1,0 +1,80 @@
+//! Finds an image by what people call it: a name, an id, or the beginning of one.
+
+use trice_model::image::{ImageRef, RegistryRef};
+use trice_state::store::ReadError;
+
+use super::{Images, ResolveError};
+use crate::digest::Digest;
+use crate::platform::Platform;
+use crate::record::{ImageRecord, NameRecord};
+
+/// An image, and what it was found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundImage {
+    /// Its record.
+    pub image: ImageRecord,
+    /// The name, if it was not an id.
+    pub name: Option<RegistryRef>,
+}
+
+/// Why an image is not found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// There is none.
+    #[error("there is no image `{text}` here")]
+    NoSuchImage {
+        /// What was looked for.
+        text: String,
+    },
+    /// There are several.
+    #[error("`{text}` is the beginning of the ids of {count} images: write more of it")]
+    Ambiguous {
+        /// What was looked for.
+        text: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// A record cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl Images {
+    /// Finds the image that `text` means, for `platform` if it is a name.
+    ///
+    /// # Errors
+    /// [`FindError`].
+    pub fn find(&self, text: &str, platform: &Platform) -> Result<FoundImage, FindError> {
+        let none = || FindError::NoSuchImage { text: text.to_owned() };
+        if let Ok(name) = text.parse::<RegistryRef>()
+            && let Some(id) = self.named(&name, platform)?
+            && let Some(image) = self.store.get::<ImageRecord>(id.as_str())?
+        {
+            return Ok(FoundImage { image, name: Some(name) });
+        }
+        if let Ok(reference) = text.parse::<ImageRef>()
+            && !matches!(reference, ImageRef::Registry(_))
+        {
+            let resolved = self.resolve(&reference, platform).map_err(|ResolveError::Read(error)| error)?;
+            let image = resolved.map(|image| self.store.get::<ImageRecord>(&image.id)).transpose()?.flatten();
+            return image.map(|image| FoundImage { image, name: None }).ok_or_else(none);
+        }
+        let prefix = text.strip_prefix("sha256:").unwrap_or(text);
+        if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(none());
+        }
+        let mut images =
+            self.store.scan::<ImageRecord>(&format!("sha256:{}", prefix.to_ascii_lowercase()))?;
+        match (images.pop(), images.len()) {
+            (Some(image), 0) => Ok(FoundImage { image, name: None }),
+            (Some(_), others) => Err(FindError::Ambiguous { text: text.to_owned(), count: others + 1 }),
+            (None, _) => Err(none()),
+        }
+    }
+
+    /// Returns all names of an image.
+    pub(super) fn names_of(&self, image: &Digest) -> Result<Vec<NameRecord>, ReadError> {
+        let names = self.store.all::<NameRecord>()?;
+        Ok(names.into_iter().filter(|name| name.images.iter().any(|named| named.image == *image)).collect())
+    }
+}
