@@ -33,6 +33,14 @@ pub enum LayerError {
         /// What went wrong.
         source: io::Error,
     },
+    /// What is read of it cannot be kept.
+    #[error("keep a copy of `{path}`")]
+    Copy {
+        /// Where it is.
+        path: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// It is not as long as the manifest says.
     #[error("`{path}` is damaged: it should have {expected} bytes, and has {found}")]
     WrongSize {
@@ -88,11 +96,23 @@ pub(crate) fn make(
     limits: Limits,
     heard: impl FnMut(u64) -> io::Result<()> + Send,
 ) -> Result<Finished, LayerError> {
-    let reading = |source| LayerError::Read { path: expected.path.clone(), source };
-    let mut blob = Hashing::new(Copying { source: content, copy: &bench.blob, bytes: 0, heard });
+    let copying =
+        Copying { path: &expected.path, source: content, copy: &bench.blob, bytes: 0, heard, failed: None };
+    let mut blob = Hashing::new(copying);
     let outcome = unpack_from(&mut blob, &expected.path, &bench, limits);
-    let outcome = if expected.blob.is_some() { outcome } else { Ok(outcome?) }; // nothing to compare with
-    let (digest, size) = blob.finish().map_err(reading)?;
+    let outcome = match (outcome, &expected.blob) {
+        // There is nothing to compare the rest with.
+        (Err(error), None) => Err(blob.inner_mut().failed.take().unwrap_or(error)),
+        (outcome, _) => {
+            // What went wrong with the archive itself is told below.
+            let _ = blob.drain();
+            Ok(outcome)
+        }
+    }?;
+    if let Some(error) = blob.inner_mut().failed.take() {
+        return Err(error);
+    }
+    let (digest, size) = blob.written();
     // What was damaged on the way here is better called that than by what it looks like inside.
     check(expected, "digest", expected.blob.as_ref(), &digest)?;
     let Plain { unpacked, compression, diff_id, length } = outcome?;
@@ -128,7 +148,8 @@ fn unpack_from(
     let buffered = BufReader::with_capacity(BUFFER_BYTES, &mut plain);
     let unpacked = unpack(buffered, bench.root.as_fd(), bench.aside.as_fd(), limits)
         .map_err(|source| LayerError::Unpack { path: path.to_owned(), source })?;
-    let (diff_id, length) = plain.finish().map_err(reading)?;
+    plain.drain().map_err(reading)?;
+    let (diff_id, length) = plain.written();
     Ok(Plain { unpacked, compression, diff_id, length })
 }
 
@@ -150,20 +171,38 @@ fn check(
     }
 }
 
-/// A reader that writes what passes to a file, and tells how much it was.
+/// A reader that writes what passes to a file, and tells how much it was. What goes wrong is the end of it, and is
+/// kept from those who would take it for a flaw of the archive.
 struct Copying<'a, R, H> {
+    path: &'a str,
     source: R,
     copy: &'a File,
     bytes: u64,
     heard: H,
+    failed: Option<LayerError>,
+}
+
+impl<R: Read, H: FnMut(u64) -> io::Result<()>> Copying<'_, R, H> {
+    fn pass(&mut self, buffer: &mut [u8]) -> Result<usize, LayerError> {
+        let path = || self.path.to_owned();
+        let read = self.source.read(buffer).map_err(|source| LayerError::Read { path: path(), source })?;
+        let written = self.copy.write_all(&buffer[..read]);
+        written.map_err(|source| LayerError::Copy { path: path(), source })?;
+        self.bytes += read as u64;
+        (self.heard)(self.bytes).map_err(|source| LayerError::Read { path: path(), source })?;
+        Ok(read)
+    }
 }
 
 impl<R: Read, H: FnMut(u64) -> io::Result<()>> Read for Copying<'_, R, H> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(buffer)?;
-        self.copy.write_all(&buffer[..read])?;
-        self.bytes += read as u64;
-        (self.heard)(self.bytes)?;
-        Ok(read)
+        let failure = || io::Error::other("the archive could not be read to its end");
+        if self.failed.is_some() {
+            return Err(failure());
+        }
+        self.pass(buffer).map_err(|error| {
+            self.failed = Some(error);
+            failure()
+        })
     }
 }

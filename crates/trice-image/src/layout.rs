@@ -239,7 +239,9 @@ impl Layout {
         for work in abandoned(&tmp).map_err(|source| LayoutError::Open { path: tmp, source })? {
             self.trash.discard(work.path())?;
         }
-        delete_abandoned(&locks).map_err(|source| LayoutError::Open { path: locks, source })
+        delete_abandoned(&locks).map_err(|source| LayoutError::Open { path: locks, source })?;
+        let leased = self.gate.enter().and_then(|gate| kept(&gate, &self.leases()));
+        leased.map(drop).map_err(|source| LayoutError::Open { path: self.leases(), source })
     }
 
     pub(crate) fn trash(&self) -> &Trash {

@@ -23,6 +23,11 @@ impl Request {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
+
+    /// Returns the same request for another path.
+    pub(crate) fn at(&self, path: &str) -> Self {
+        Self { path: path.to_owned(), ..self.clone() }
+    }
 }
 
 /// What the server says.
@@ -30,6 +35,8 @@ pub(crate) struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     body: Body,
+    /// After what is sent the connection stays open, and nothing more comes.
+    stalls: bool,
 }
 
 enum Body {
@@ -42,16 +49,21 @@ enum Body {
 
 impl Reply {
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: Body::Whole(body.into()) }
+        Self { status, headers: Vec::new(), body: Body::Whole(body.into()), stalls: false }
     }
 
     pub(crate) fn endless(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Body::Endless }
+        Self { status, headers: Vec::new(), body: Body::Endless, stalls: false }
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Says nothing more after what is sent, until the client goes.
+    pub(crate) fn stalled(self) -> Self {
+        Self { stalls: true, ..self }
     }
 
     /// Breaks off after `sent` bytes of the body.
@@ -174,6 +186,9 @@ fn write(mut stream: &TcpStream, request: &Request, reply: Reply) -> io::Result<
     stream.write_all(format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes())?;
     if request.method != "HEAD" {
         stream.write_all(&body[..sent])?;
+    }
+    if reply.stalls {
+        stream.read_exact(&mut [0])?;
     }
     Ok(())
 }
