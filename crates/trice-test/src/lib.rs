@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! traces      what an engine left on this machine
+//! tree        what is in a folder
 //! waiting     conditions with a deadline
 //! ```
 //!
@@ -9,4 +10,5 @@
 #![forbid(unsafe_code)]
 
 pub mod traces;
+pub mod tree;
 pub mod waiting;

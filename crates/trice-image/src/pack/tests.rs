@@ -1,15 +1,14 @@
 //! What was packed unpacks to the same, and gives the same bytes again.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use rustix::fs::{CWD, XattrFlags, fsetxattr, makedev, mknodat};
+use trice_test::tree;
 
 use super::*;
-use crate::digest::Digest;
 use crate::members::Members;
 use crate::testing::Folder;
 use crate::testing::archive::Tar;
@@ -66,42 +65,6 @@ fn everything(root: &Path) {
     UnixListener::bind(root.join("socket")).unwrap();
 }
 
-/// Returns all that is known of the things in a folder.
-fn found(root: &Path) -> BTreeMap<PathBuf, String> {
-    let mut all = BTreeMap::new();
-    let mut open = vec![PathBuf::new()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(root.join(&folder)).unwrap().map(Result::unwrap) {
-            let path = folder.join(entry.file_name());
-            let at = root.join(&path);
-            let stat = fs::symlink_metadata(&at).unwrap();
-            if stat.file_type().is_socket() {
-                continue;
-            }
-            let content = if stat.is_file() { fs::read(&at).unwrap() } else { Vec::new() };
-            let xattrs = if stat.is_file() || stat.is_dir() {
-                xattr::all(File::open(&at).unwrap()).unwrap()
-            } else {
-                Vec::new()
-            };
-            let size = if stat.is_dir() { 0 } else { stat.len() };
-            let links = if stat.is_dir() { 0 } else { stat.nlink() };
-            let target = fs::read_link(&at).ok();
-            let owner = (stat.uid(), stat.gid(), stat.rdev(), stat.mtime());
-            let text = format!(
-                "{:o} {owner:?} {size} {links} {target:?} {xattrs:?} {}",
-                stat.mode(),
-                Digest::of(&content)
-            );
-            all.insert(path.clone(), text);
-            if stat.is_dir() {
-                open.push(path);
-            }
-        }
-    }
-    all
-}
-
 #[test]
 fn a_folder_with_one_of_everything_unpacks_to_the_same_and_packs_to_the_same_bytes_again() {
     let folder = Folder::new();
@@ -110,9 +73,9 @@ fn a_folder_with_one_of_everything_unpacks_to_the_same_and_packs_to_the_same_byt
     let first = packed(&root, &overlay()).unwrap();
     let layer = Unpacked::new();
     layer.unpack(Tar::new().raw(&first)).unwrap();
-    let wanted = found(&root);
+    let wanted = tree::of(&root);
     assert_eq!(wanted.len(), 10);
-    assert_eq!(found(&layer.path("")), wanted);
+    assert_eq!(tree::of(&layer.path("")), wanted);
     assert_eq!(packed(&layer.path(""), &overlay()).unwrap(), first);
 }
 
@@ -134,7 +97,7 @@ fn gnu_tar_sees_the_same_files_as_we_wrote() {
     let mut tar = Command::new("tar");
     tar.args(line).arg("--file").arg(folder.path("tar")).arg("--directory").arg(folder.path("out"));
     assert!(tar.status().unwrap().success());
-    assert_eq!(found(&folder.path("out")), found(&root));
+    assert_eq!(tree::of(&folder.path("out")), tree::of(&root));
 }
 
 #[test]
@@ -223,7 +186,7 @@ fn whatever_overlayfs_shows_is_what_the_layers_unpack_to() {
             "replaced/new",
         ];
         assert_eq!(paths(&tar), wanted);
-        let seen = found(&folder.path("merged"));
+        let seen = tree::of(&folder.path("merged"));
         let layer = Unpacked::new();
         layer.unpack(Tar::new().raw(&tar)).unwrap();
         let again = folder.path("again");
@@ -231,7 +194,7 @@ fn whatever_overlayfs_shows_is_what_the_layers_unpack_to() {
         let options = format!("lowerdir={}:{}", layer.path("").display(), of("lower"));
         let options = std::ffi::CString::new(options).unwrap();
         mount("overlay", &again, "overlay", MountFlags::RDONLY, Some(options.as_c_str())).unwrap();
-        assert_eq!(found(&again), seen);
+        assert_eq!(tree::of(&again), seen);
     });
 }
 

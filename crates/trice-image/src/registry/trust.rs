@@ -5,6 +5,9 @@
 //! Anybody       for hosts that are said to be insecure: traffic is not read along, but anybody may answer
 //! ```
 //!
+//! A certificate that has signed itself and lies in the host's folder is believed as that host's own, which is what
+//! most people put there.
+//!
 //! `NAME.cert` with `NAME.key` in the host's folder shows who we are.
 //!
 //! Sources: containers-certs.d(5); rustls, "Providing Client Authentication".
@@ -68,10 +71,11 @@ pub(super) fn tls(trust: Trust, host: &str, folders: &[PathBuf]) -> Result<Clien
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
         Trust::Anybody => Arc::new(NoVerifier(Arc::clone(&provider))),
         Trust::Authorities => {
-            let roots = roots(own.authorities)?;
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            let roots = roots(own.authorities.clone())?;
+            let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()
-                .map_err(|error| failed(rustls::Error::General(error.to_string())))?
+                .map_err(|error| failed(rustls::Error::General(error.to_string())))?;
+            Arc::new(KnownVerifier { known: own.authorities, inner })
         }
     };
     let begun = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -144,6 +148,51 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, TrustError> {
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
     paths.sort();
     Ok(paths)
+}
+
+/// Believes what an authority has signed, and what lies in the host's folder itself.
+#[derive(Debug)]
+struct KnownVerifier {
+    known: Vec<CertificateDer<'static>>,
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for KnownVerifier {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        status: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.known.iter().any(|known| known == own) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.inner.verify_server_cert(own, between, name, status, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }
 
 /// Believes any certificate, but insists that who answers has its key.
