@@ -62,7 +62,7 @@ struct Probe {
 ///
 /// # Errors
 /// [`ConfigError`] for anything that it says and that cannot be done.
-pub(crate) fn image_config(bytes: &[u8]) -> Result<ImageConfig, ConfigError> {
+pub fn image_config(bytes: &[u8]) -> Result<ImageConfig, ConfigError> {
     #[derive(Deserialize)]
     struct Outer {
         #[serde(default)]

@@ -21,6 +21,8 @@ mod archive;
 mod compression;
 pub mod config;
 pub mod digest;
+pub mod docker_config;
+pub mod helper;
 pub mod images;
 pub mod layer;
 pub mod layout;

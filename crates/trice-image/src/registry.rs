@@ -8,6 +8,7 @@
 //! Repository
 //!   document      manifests and other small things       download    a blob, resumed where it breaks
 //!   upload        blobs and manifests                    listing     tags, repositories, search
+//! ping            does it let us in?
 //! ```
 //!
 //! What a registry says is believed of nothing but its own words: a manifest and a blob have the digest and
@@ -30,6 +31,7 @@ pub mod download;
 pub(crate) mod endpoint;
 pub mod exchange;
 pub mod listing;
+mod ping;
 pub mod retry;
 pub mod token;
 pub mod trust;
@@ -85,7 +87,7 @@ impl Registries {
 
     /// Returns who is asked for `host`; mirrors only give.
     fn servers(&self, host: &str, scopes: &[Scope]) -> Vec<Server> {
-        let mirrors = scopes.iter().all(|scope| matches!(scope, Scope::Pull(_)));
+        let mirrors = !scopes.is_empty() && scopes.iter().all(|scope| matches!(scope, Scope::Pull(_)));
         let all = servers(host, &self.shared.settings, mirrors);
         let contacts = self.contacts();
         let is_alive = |server: &Server| contacts.get(&server.host).is_none_or(|contact| !contact.dead);

@@ -24,7 +24,7 @@ use rustix::fs::{FileType, makedev};
 use crate::members::{Kind, Member, MemberError, Members, Skip};
 
 mod metadata;
-mod tree;
+pub mod tree;
 
 use tree::{Tree, TreeError};
 
@@ -94,16 +94,19 @@ pub enum UnpackError {
 
 /// What was unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unpacked {
+pub struct Unpacked {
     /// The bytes of all files.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// The layer hides all layers below it.
-    pub(crate) opaque: bool,
+    pub opaque: bool,
 }
 
 /// Unpacks the archive `input` into the empty folder `root`. What later members replace is moved to the
 /// folder `aside`, which is on the same file system: deleting is not for now.
-pub(crate) fn unpack(
+///
+/// # Errors
+/// [`UnpackError`] at the first member that cannot be what it should be.
+pub fn unpack(
     input: impl Read,
     root: BorrowedFd<'_>,
     aside: BorrowedFd<'_>,

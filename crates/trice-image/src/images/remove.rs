@@ -299,3 +299,6 @@ fn key_of(name: &RegistryRef, names: &[NameRecord]) -> String {
 pub(super) fn familiar(key: &str) -> String {
     key.parse::<RegistryRef>().map_or_else(|_| key.to_owned(), |name| name.to_string())
 }
+
+#[cfg(test)]
+mod tests;

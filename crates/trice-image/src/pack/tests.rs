@@ -1,7 +1,7 @@
 //! What was packed unpacks to the same, and gives the same bytes again.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
