@@ -82,29 +82,37 @@ pub fn attach_onto(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<(
 
 /// Stacks the first `layers` of [`LAYERS`] below [`WRITABLE`] and mounts the result at [`ROOT`].
 ///
-/// Kernels before 6.8 do not know `lowerdir+`, one layer an option, and take all of them in one option of at most 255
-/// bytes; what is longer goes through the old call, which has room for a page. They are not even asked: each would
-/// leave a line in the kernel's log.
+/// Kernels before 6.8 do not know `lowerdir+`, one layer an option. They are not even asked: each would leave a line in
+/// the kernel's log.
 pub fn mount_overlay(layers: u32, litter: &mut Litter) -> io::Result<()> {
-    let (upper, work) = (format!("{WRITABLE}/upper"), format!("{WRITABLE}/work"));
-    let paths: Vec<String> = (0..layers).map(|index| format!("{LAYERS}/{index}")).collect();
     if (KernelVersion { major: 6, minor: 8 }).is_here() {
-        return overlay_by_layers(&paths, &upper, &work, litter);
+        overlay_by_layers(layers, litter)
+    } else {
+        overlay_by_options(layers)
     }
-    let options = format!("lowerdir={},upperdir={upper},workdir={work}", paths.join(":"));
+}
+
+/// The new call takes all layers in one option of at most 255 bytes where it does not know `lowerdir+`, so that this is
+/// the old one, whose options have room for a page. From [`LAYERS`] the names are short enough for all of the 500 layers
+/// that the kernel stacks.
+fn overlay_by_options(layers: u32) -> io::Result<()> {
+    rustix::process::chdir(LAYERS)?;
+    let names: Vec<String> = (0..layers).map(|index| index.to_string()).collect();
+    let options = format!("lowerdir={},upperdir={WRITABLE}/upper,workdir={WRITABLE}/work", names.join(":"));
     let options = std::ffi::CString::new(options)?;
     mount("overlay", ROOT, "overlay", MountFlags::empty(), Some(options.as_c_str()))?;
+    rustix::process::chdir("/")?;
     Ok(())
 }
 
-fn overlay_by_layers(layers: &[String], upper: &str, work: &str, litter: &mut Litter) -> io::Result<()> {
+fn overlay_by_layers(layers: u32, litter: &mut Litter) -> io::Result<()> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", "overlay")?;
-    for layer in layers {
-        fsconfig_set_string(context.as_fd(), "lowerdir+", layer)?;
+    for index in 0..layers {
+        fsconfig_set_string(context.as_fd(), "lowerdir+", format!("{LAYERS}/{index}"))?;
     }
-    fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
-    fsconfig_set_string(context.as_fd(), "workdir", work)?;
+    fsconfig_set_string(context.as_fd(), "upperdir", format!("{WRITABLE}/upper"))?;
+    fsconfig_set_string(context.as_fd(), "workdir", format!("{WRITABLE}/work"))?;
     fsconfig_create(context.as_fd())?;
     let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
     attach(mounted.as_fd(), ROOT)?;
@@ -212,6 +220,9 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    use trice_sys::namespace::{Unshare, unshare};
+
     use super::*;
 
     /// A folder that goes when it is dropped, with a folder beside it that nothing may be made in.
@@ -239,6 +250,43 @@ mod tests {
     impl Drop for Tree {
         fn drop(&mut self) {
             fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    /// Runs `mount` where [`LAYERS`], [`WRITABLE`] and [`ROOT`] are folders in memory, and returns the names in the root
+    /// that comes out.
+    fn names_in_root(layers: u32, mount: fn(u32) -> io::Result<()>) -> Vec<String> {
+        let tree = Tree::new(&format!("stack-{layers}-{mount:p}"));
+        let place = || {
+            unshare(Unshare::Mount).expect("this test mounts, which takes root");
+            mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+            super::mount("tmpfs", &tree.0, "tmpfs", MountFlags::empty(), None).unwrap();
+            rustix::process::chroot(&tree.0).unwrap();
+            rustix::process::chdir("/").unwrap();
+            for index in 0..layers {
+                fs::create_dir_all(format!("{LAYERS}/{index}")).unwrap();
+                fs::write(format!("{LAYERS}/{index}/file-{index:03}"), "").unwrap();
+            }
+            for path in [ROOT, "/writable/upper", "/writable/work"] {
+                fs::create_dir_all(path).unwrap();
+            }
+            mount(layers).unwrap();
+            let entries = fs::read_dir(ROOT).unwrap().map(Result::unwrap);
+            let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        std::thread::scope(|scope| scope.spawn(place).join().unwrap())
+    }
+
+    #[test]
+    fn as_many_layers_are_stacked_as_the_kernel_takes_by_the_new_call_and_by_the_old() {
+        for layers in [1, 127, 500] {
+            let wanted: Vec<_> = (0..layers).map(|index| format!("file-{index:03}")).collect();
+            let by_layers = |layers| overlay_by_layers(layers, &mut Litter::default());
+            for mount in [by_layers as fn(u32) -> io::Result<()>, overlay_by_options] {
+                assert_eq!(names_in_root(layers, mount), wanted, "{layers}");
+            }
         }
     }
 
