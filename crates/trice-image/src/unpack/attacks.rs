@@ -7,6 +7,7 @@ use std::fs;
 
 use super::{UnpackError, tree::TreeError};
 use crate::members::MemberError;
+use crate::pax::PaxError;
 use crate::testing::archive::{Tar, TestMember, file, folder, hard_link, header, symlink};
 use crate::testing::layer::Unpacked;
 
@@ -162,6 +163,38 @@ fn a_layer_that_is_larger_than_it_may_be_stops_before_it_fills_the_disk() {
     assert!(matches!(layer.unpack_within(many, 1 << 16, u64::MAX), Err(UnpackError::TooLarge { .. })));
     let many = (0..20).fold(Tar::new(), |tar, number| tar.with(file(&number.to_string(), "")));
     assert!(matches!(layer.unpack_within(many, 1 << 20, 10), Err(UnpackError::TooMany { members: 10 })));
+}
+
+#[test]
+fn a_sparse_file_of_ten_gigabytes_in_ten_kilobytes_is_refused_in_every_form() {
+    let huge = 10_u64 << 30;
+    // The old GNU form: the real size is in the header, and one hole before the last byte.
+    let mut old = (header(b'S', "bomb", 512), vec![0; 512]);
+    let gnu = old.0.as_mut_bytes();
+    gnu[257..265].copy_from_slice(b"ustar  \0");
+    gnu[386..398].copy_from_slice(format!("{:012o}", huge - 512).as_bytes());
+    gnu[398..410].copy_from_slice(b"00000001000\0");
+    gnu[483..495].copy_from_slice(format!("{huge:012o}").as_bytes());
+    let size = huge.to_string();
+    let records: [&[(&str, &[u8])]; 3] = [
+        &[("GNU.sparse.size", size.as_bytes()), ("GNU.sparse.numblocks", b"0")],
+        &[("GNU.sparse.map", b"0,512"), ("GNU.sparse.size", size.as_bytes())],
+        &[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", size.as_bytes())],
+    ];
+    let forms = records.map(|records| Tar::new().pax(records).with(file("bomb", &"0".repeat(512))));
+    for tar in forms.into_iter().chain([Tar::new().with(old)]) {
+        let (layer, tar) = (Unpacked::new(), tar.bytes());
+        assert!(tar.len() < 10_000);
+        let outcome = layer.unpack_stream(&tar[..], u64::MAX / 4, 1 << 20);
+        let is_sparse =
+            matches!(&outcome, Err(UnpackError::Member(MemberError::Pax { source: PaxError::Sparse, .. })));
+        assert!(is_sparse, "{outcome:?}");
+        assert_eq!(layer.names(""), [""; 0]);
+    }
+    // And what claims to be that large, and has nothing.
+    let layer = Unpacked::new();
+    let claim = Tar::new().with((header(b'0', "bomb", 8 << 30), Vec::new())).bytes();
+    assert!(layer.unpack_stream(&claim[..], u64::MAX / 4, 1 << 20).is_err());
 }
 
 #[test]
