@@ -20,6 +20,7 @@ use std::io::{self, Read};
 use tar::{EntryType, Header};
 
 use crate::pax::{Pax, PaxError};
+use crate::xattr::Xattr;
 
 /// The size of a block.
 const BLOCK: usize = 512;
@@ -52,7 +53,7 @@ pub(crate) struct Member {
     pub(crate) gid: u32,
     /// Seconds and nanoseconds.
     pub(crate) mtime: (i64, u32),
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: Vec<Xattr>,
 }
 
 /// Why a stream cannot be read any further.

@@ -26,7 +26,7 @@ use trice_sys::resolve::open_below;
 
 use crate::archive::Archive;
 use crate::members::{Kind, Member};
-use crate::xattr;
+use crate::xattr::{self, Xattr};
 
 /// How a folder is packed.
 #[derive(Debug, Clone, Default)]
@@ -115,7 +115,7 @@ struct Found {
     stat: Stat,
     /// The file, if it is one that can be opened.
     file: Option<File>,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    xattrs: Vec<Xattr>,
 }
 
 impl<W: Write> Packer<'_, W> {
@@ -186,9 +186,8 @@ impl<W: Write> Packer<'_, W> {
         let name = found.name.as_os_str();
         // It is looked at again: what was a file a moment ago may be a link now.
         let Some(found) = find(&folder, name.to_owned()).map_err(unreadable)? else { return Ok(()) };
-        let is_half = |(name, _): &(Vec<u8>, Vec<u8>)| {
-            matches!(xattr::overlay_name(name), Some(b"redirect" | b"metacopy"))
-        };
+        let is_half =
+            |(name, _): &Xattr| matches!(xattr::overlay_name(name), Some(b"redirect" | b"metacopy"));
         if self.packing.overlay && found.xattrs.iter().any(is_half) {
             return Err(PackError::Half { path: path.to_owned() });
         }
@@ -202,9 +201,7 @@ impl<W: Write> Packer<'_, W> {
             self.packed.bytes += member.size;
             self.content(path, file, member.size)?;
         }
-        if self.packing.settle
-            && (found.stat.st_mtime as i64, found.stat.st_mtime_nsec as u64) > (member.mtime.0, 0)
-        {
+        if self.packing.settle && (found.stat.st_mtime, found.stat.st_mtime_nsec) > (member.mtime.0, 0) {
             let time = Timespec { tv_sec: member.mtime.0, tv_nsec: 0 };
             let times = Timestamps { last_access: time, last_modification: time };
             utimensat(&folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)

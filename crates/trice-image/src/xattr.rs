@@ -12,6 +12,9 @@ use rustix::io::Errno;
 /// The attribute with which overlayfs hides the folder of the layers below.
 pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
 
+/// An attribute: its name and its value.
+pub(crate) type Xattr = (Vec<u8>, Vec<u8>);
+
 /// Tells whether an attribute is the image's own business. Those of overlayfs would reach into other layers,
 /// those of SELinux are the host's.
 pub(crate) fn is_kept(name: &[u8]) -> bool {
@@ -24,7 +27,7 @@ pub(crate) fn overlay_name(name: &[u8]) -> Option<&[u8]> {
 }
 
 /// Returns all attributes of a file or folder that is open, sorted by name.
-pub(crate) fn all(file: impl AsFd) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(crate) fn all(file: impl AsFd) -> Result<Vec<Xattr>, Errno> {
     let mut all = Vec::new();
     for name in names(&file)? {
         match value(&file, &name) {
