@@ -7,7 +7,7 @@
 //!
 //! names, find, inspect        what is here            usage     how much room it takes
 //! remove                      what goes               build     how layers and images are made here
-//! seal, save                  how they leave
+//! seal, join, save            how they leave
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -36,6 +36,7 @@ use crate::unpack::Limits;
 pub mod build;
 pub mod find;
 pub mod inspect;
+mod join;
 pub mod names;
 mod pull;
 pub mod push;

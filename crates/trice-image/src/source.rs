@@ -28,7 +28,7 @@ use crate::registry::exchange::ExchangeError;
 pub(crate) mod docker_archive;
 pub(crate) mod folder;
 mod index;
-mod names;
+pub(crate) mod names;
 pub(crate) mod oci_layout;
 pub(crate) mod remote;
 pub(crate) mod tar_file;

@@ -152,9 +152,13 @@ impl Machine {
 
     /// Fetches an image, or says why not.
     pub(crate) fn fetch(&self, reference: &str) -> Result<ObservedImage, String> {
+        self.fetch_for(&Platform::host(), reference)
+    }
+
+    /// The same for another machine.
+    pub(crate) fn fetch_for(&self, platform: &Platform, reference: &str) -> Result<ObservedImage, String> {
         let reference = reference.parse().unwrap();
-        let fetched =
-            wait_for(self.images.fetch(&reference, &Platform::host(), &self.registries, &mut |_| {}));
+        let fetched = wait_for(self.images.fetch(&reference, platform, &self.registries, &mut |_| {}));
         fetched.map_err(|error| chain(&error))
     }
 
@@ -183,6 +187,11 @@ impl Machine {
 
     /// Makes an image of copies of folders, the lowest layer first.
     pub(crate) fn build(&self, layers: &[&Path], names: &[&str]) -> ObservedImage {
+        self.build_for(&Platform::host(), layers, names)
+    }
+
+    /// The same for another machine.
+    pub(crate) fn build_for(&self, host: &Platform, layers: &[&Path], names: &[&str]) -> ObservedImage {
         let (lease, workshop) = (self.images.lease().unwrap(), self.images.workshop().unwrap());
         let layers: Vec<_> = layers
             .iter()
@@ -193,7 +202,6 @@ impl Machine {
             })
             .collect();
         self.images.publish(&lease, &workshop, &layers).unwrap();
-        let host = Platform::host();
         let config = serde_json::json!({
             "architecture": host.architecture, "os": host.os, "created": "2026-01-02T03:04:05Z",
             "config": { "Cmd": ["/bin/sh"], "Env": ["A=1"] },

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use trice_image::images::remove::{PruneFilter, Roots};
+use trice_image::platform::Platform;
 use trice_model::registry::{Keyring, RegistrySettings};
 use trice_test::tree;
 
@@ -67,6 +69,36 @@ fn what_is_sent_there_skopeo_reads_and_the_second_time_nothing_is_sent() {
         let other = Machine::new(&folder, "other");
         assert_eq!(other.fetch(&name).unwrap().id, image.id);
         assert_eq!(other.fetch(&format!("{}/app@{digest}", registry.host)).unwrap().id, image.id);
+    });
+}
+
+#[test]
+fn images_for_two_machines_are_sent_under_one_name_and_each_gets_its_own() {
+    in_namespace(|| {
+        let folder = Folder::new();
+        let registry = Registry::open(&folder);
+        let machine = Machine::new(&folder, "machine");
+        let (host, other): (Platform, Platform) = (Platform::host(), "linux/s390x".parse().unwrap());
+        for name in ["own", "foreign"] {
+            fs::create_dir(folder.path(name)).unwrap();
+            fs::write(folder.path(name).join("file"), name).unwrap();
+        }
+        let own = machine.build_for(&host, &[&folder.path("own")], &[]);
+        let foreign = machine.build_for(&other, &[&folder.path("foreign")], &[]);
+        let name = format!("{}/both:1", registry.host);
+        let lease = machine.images.lease().unwrap();
+        let ids = [&own, &foreign].map(|image| image.id.parse().unwrap());
+        let index = machine.images.join(&lease, &ids, &name.parse().unwrap()).unwrap();
+        drop(lease);
+        machine.images.prune(&PruneFilter::default(), &Roots::new()).unwrap();
+        assert_eq!(machine.push(&name).unwrap().0, index);
+        let raw = skopeo(&format!("inspect --raw --tls-verify=false docker://{name}"));
+        assert_eq!(trice_image::digest::Digest::of(raw.as_bytes()), index);
+        for (platform, wanted) in [(&host, &own), (&other, &foreign)] {
+            let found =
+                Machine::new(&folder, &format!("for-{}", platform.architecture)).fetch_for(platform, &name);
+            assert_eq!(found.unwrap().id, wanted.id);
+        }
     });
 }
 

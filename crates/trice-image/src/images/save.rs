@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use trice_model::image::RegistryRef;
 
 use super::Images;
+use super::join::descriptor;
 use super::seal::SealError;
 use crate::archive::{Archive, plain};
 use crate::compression::{Compression, decompressed};
@@ -31,6 +32,7 @@ use crate::lease::Lease;
 use crate::load::manifest_of;
 use crate::members::Kind;
 use crate::record::{ImageRecord, LayerRecord, ManifestRecord};
+use crate::source::names::{CONTAINERD_NAME, REF_NAME};
 
 /// An image that is to be saved, and the names that it is saved by.
 #[derive(Debug, Clone)]
@@ -280,13 +282,7 @@ fn descriptors_of(
     manifest: &ManifestRecord,
     size: usize,
 ) -> Vec<Value> {
-    let mut platform = json!({ "architecture": image.platform.architecture, "os": image.platform.os });
-    if let Some(variant) = &image.platform.variant {
-        platform["variant"] = json!(variant);
-    }
-    let bare = json!({
-        "mediaType": manifest.media_type, "digest": manifest.digest, "size": size, "platform": platform,
-    });
+    let bare = descriptor(image, manifest, size);
     let named = |name: &RegistryRef| {
         let tag = name.tag.as_deref().unwrap_or("latest");
         let mut named = bare.clone();
@@ -297,12 +293,6 @@ fn descriptors_of(
     };
     if names.is_empty() { vec![bare] } else { names.iter().map(named).collect() }
 }
-
-/// What containerd and Docker call an image, whole.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
-
-/// A tag, for those who look for one.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Puts the images of two indexes into one. Of those with the same name, or the same digest without one, the new
 /// one counts.

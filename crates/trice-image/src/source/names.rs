@@ -4,6 +4,12 @@
 
 use trice_model::image::{ImageRef, RegistryRef};
 
+/// What containerd and Docker call an image of a layout, whole.
+pub(crate) const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// A tag, or a whole name; who wrote it decides.
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
 /// Returns the registry's name that `text` is, whole.
 pub(super) fn whole(text: &str) -> Option<RegistryRef> {
     match text.parse() {

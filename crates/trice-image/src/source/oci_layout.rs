@@ -12,18 +12,13 @@ use oci_spec::image::{Descriptor, ImageManifest};
 use trice_model::image::RegistryRef;
 
 use super::index::{self, DEPTH, Step, check, is_attestation, of_platform, step};
-use super::{Files, Offer, SourceError, names};
+use super::names::{self, CONTAINERD_NAME, REF_NAME};
+use super::{Files, Offer, SourceError};
 use super::{find_document, in_document, read_document};
 use crate::manifest::{digest_of, root_index};
 use crate::platform::Platform;
 
 const INDEX: &str = "index.json";
-
-/// What containerd and Docker call an image, whole.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
-
-/// A tag, or a whole name; who wrote it decides.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Finds the image `name`, or the only one, for `platform`.
 pub(crate) fn offer(
