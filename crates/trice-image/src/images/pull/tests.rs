@@ -11,6 +11,7 @@ use trice_model::registry::{Credentials, Keyring, RegistrySettings, Secret};
 
 use super::*;
 use crate::digest::Digest;
+use crate::images::remove::{PruneFilter, Roots};
 use crate::layer::LayerError;
 use crate::load::LoadError;
 use crate::manifest::DocumentError;
@@ -639,6 +640,63 @@ fn who_leaves_in_the_middle_leaves_nothing_behind() {
     });
     drop(runtime); // its threads end before it does
     machine.assert_empty();
+}
+
+#[test]
+fn who_leaves_while_a_file_is_read_leaves_nothing_behind_either() {
+    let machine = Machine::new();
+    let members = |layer: u32| (0..40).map(|n| file(&format!("{layer}/{n}"), &"x".repeat(100_000))).collect();
+    machine.write("file", TestImage::new("A=1", [members(1), members(2)]).docker_old(&["bb:1"]));
+    let reference = machine.reference("docker-archive:file");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (registries, platform) = (registries(), Platform::host());
+    runtime.block_on(async {
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let mut begun = Some(begun);
+        let mut hear = |_| {
+            if let Some(begun) = begun.take() {
+                begun.send(()).unwrap();
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = has_begun => {}
+            ended = machine.images.fetch(&reference, &platform, &registries, &mut hear) => panic!("{ended:?}"),
+        }
+    });
+    drop(runtime); // its threads end before it does
+    machine.assert_empty();
+}
+
+#[test]
+fn a_layer_that_is_here_stays_while_the_rest_of_its_next_image_comes() {
+    let machine = Machine::new();
+    let shared = || vec![file("shared", "x")];
+    let one = TestImage::new("A=1", [shared()]);
+    let two = TestImage::new("A=2", [shared(), vec![file("own", "y")]]);
+    let hosted =
+        Hosted::default().image("one", "1", &one, Packing::Plain).image("two", "1", &two, Packing::Plain);
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let (may_go_on, own) = (std::sync::Mutex::new(may_go_on), two.diff_ids()[1].to_string());
+    let server = faulty(hosted, move |request| {
+        if request.path.contains(&own) {
+            may_go_on.lock().unwrap().recv().unwrap();
+        }
+        None
+    });
+    machine.pull(&server, "one:1").unwrap();
+    let mut hear = |step| {
+        if matches!(step, Progress::Present { .. }) {
+            let filter = PruneFilter { named: true, ..PruneFilter::default() };
+            assert_eq!(machine.images.prune(&filter, &Roots::new()).unwrap().deleted, [one.id()]);
+            go_on.send(()).unwrap();
+        }
+    };
+    let reference = machine.reference(&format!("{}/two:1", server.host()));
+    let found =
+        wait_for(machine.images.fetch(&reference, &Platform::host(), &registries(), &mut hear)).unwrap();
+    assert!(found.layers.len() == 2 && found.layers.iter().all(|layer| layer.is_dir()));
+    machine.assert_tidy();
 }
 
 #[test]
