@@ -1,10 +1,14 @@
 //! One engine among those of this machine: what keeps the names of its links and tables apart from another's.
 //!
 //! ```text
-//! run directory ──hash──► tag 4f2a ──► bridge      tr4f2a6b86b273      of a network's name
-//!                                 ├──► host link   tr4f2a0c91d7e2      another one each time
-//!                                 └──► nft table   trice-4f2a-shop
+//! run directory ──hash──► tag 4f2a91c07d35 ──► bridge      tr4f2a6b86b273           of a network's name
+//!                                         ├──► host link   tr4f2a0c91d7e2           another one each time
+//!                                         ├──► nft table   trice-4f2a91c07d35-shop
+//!                                         └──► cgroup      trice-4f2a91c07d35
 //! ```
+//!
+//! Links have names of 15 characters at most: they bear the tag's first four digits only. Two engines whose tags
+//! begin alike are told apart by everything else.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -27,7 +31,7 @@ impl Realm {
     /// Returns the realm of the engine of `engine_version` that keeps its sockets in `run_directory`.
     pub fn new(run_directory: &Path, engine_version: &str) -> Self {
         let mut tag = digest::hex(run_directory.as_os_str().as_bytes());
-        tag.truncate(4);
+        tag.truncate(12);
         Self { tag, machine: String::new(), engine_version: engine_version.to_owned() }
     }
 
@@ -36,7 +40,7 @@ impl Realm {
         Self { machine: machine.to_owned(), ..self }
     }
 
-    /// Returns the four hexadecimal digits that stand for the run directory.
+    /// Returns the twelve hexadecimal digits that stand for the run directory.
     pub fn tag(&self) -> &str {
         &self.tag
     }
@@ -53,7 +57,7 @@ impl Realm {
 
     /// Returns how the names of all links of this engine begin.
     pub fn link_prefix(&self) -> String {
-        format!("tr{}", self.tag)
+        format!("tr{}", &self.tag[..4])
     }
 
     /// Returns the interface of the bridge of `network`.
@@ -77,7 +81,7 @@ impl Realm {
     }
 
     fn link(&self, digits: &str) -> LinkName {
-        format!("tr{}{digits}", self.tag).parse().expect("14 letters and digits name a link")
+        format!("{}{digits}", self.link_prefix()).parse().expect("14 letters and digits name a link")
     }
 }
 

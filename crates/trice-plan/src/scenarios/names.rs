@@ -134,7 +134,7 @@ fn a_port_leads_to_the_running_replicas_and_to_nobody_when_none_runs() {
         [filter.table.clone() + "\n"].into_iter().chain(bridges).chain(ports).collect()
     };
     assert_snapshot!(lines(&world), @"
-    trice-9c49-shop
+    trice-9c49af30f4e7-shop
     tr9c497b1c8e44 172.29.61.0/24 internal
     tr9c494aececf0 172.27.98.0/24
     8080/tcp -> 172.27.98.2:80 172.27.98.3:80
