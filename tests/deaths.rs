@@ -153,14 +153,16 @@ fn what_is_run_in_a_container_outlives_its_engine() {
 fn a_service_that_crashes_while_nobody_keeps_it_is_started_again() {
     scenario(HARBOUR, |harbour| {
         harbour.trice("up --wait").success();
-        let began = |harbour: &Scenario| harbour.shell("crane", "cut -d ' ' -f 22 /proc/1/stat");
-        let before = began(harbour);
+        // While it does not run there is no answer.
+        let began = || {
+            let ran =
+                harbour.trice_with(&["exec", "-T", "crane", "cut", "-d", " ", "-f", "22", "/proc/1/stat"]);
+            (ran.ended_with() == Some(0)).then(|| ran.stdout())
+        };
+        let before = began().expect("it runs");
         harbour.kill(KEEPER);
         harbour.crash("harbour-crane-1");
-        harbour.wait_for("another run", || {
-            let now = harbour.trice("exec -T crane cut -d ' ' -f 22 /proc/1/stat");
-            now.ended_with() == Some(0) && now.stdout() != before
-        });
+        harbour.wait_for("another run", || began().is_some_and(|now| now != before));
         must_be_whole(harbour);
     });
 }
