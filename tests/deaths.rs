@@ -155,8 +155,8 @@ fn a_service_that_crashes_while_nobody_keeps_it_is_started_again() {
         harbour.trice("up --wait").success();
         // While it does not run there is no answer.
         let began = || {
-            let ran =
-                harbour.trice_with(&["exec", "-T", "crane", "cut", "-d", " ", "-f", "22", "/proc/1/stat"]);
+            let words = ["exec", "-T", "--index", "1", "crane", "cut", "-d", " ", "-f", "22", "/proc/1/stat"];
+            let ran = harbour.trice_with(&words);
             (ran.ended_with() == Some(0)).then(|| ran.stdout())
         };
         let before = began().expect("it runs");
