@@ -24,5 +24,7 @@ pub mod client;
 pub mod event;
 pub mod fault;
 pub mod frame;
+#[cfg(test)]
+mod schema;
 pub mod stream;
 pub mod view;
