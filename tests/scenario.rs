@@ -261,6 +261,16 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Runs `command`, known as `line`, which reads `input`.
+    pub(crate) fn with_input(mut command: Command, line: &str, input: &str) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("run trice");
+        // Who does not read has ended.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("wait for trice");
+        Self { line: line.to_owned(), output }
+    }
+
     /// It must have ended with 0.
     pub(crate) fn success(self) -> Self {
         self.code(0)

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use trice_model::container::ProcessSpec;
 use trice_model::intent::Intent;
 use trice_model::name::{ContainerName, ProjectName, ServiceName};
+use trice_model::registry::RegistryAccess;
 use trice_model::signal::Signal;
 use trice_model::time::Timestamp;
 
@@ -26,12 +26,15 @@ pub trait Call: Serialize + DeserializeOwned {
 /// Do what is asked for. Answer: lines until it is done.
 ///
 /// The same request again, with the same moment, is the same: a client whose connection broke hears of the rest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operate {
     /// What.
     pub intent: Intent,
     /// When it was asked for, by the client's clock.
     pub asked_at: Timestamp,
+    /// How registries are reached. It is not kept: whoever asks again, after an engine's death, says it again.
+    #[serde(default)]
+    pub access: RegistryAccess,
 }
 
 impl Call for Operate {
@@ -40,7 +43,7 @@ impl Call for Operate {
 }
 
 /// Stop what was asked for at that moment: what has begun comes to its end, nothing more begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancel {
     /// Of this project.
     pub project: ProjectName,
@@ -54,7 +57,7 @@ impl Call for Cancel {
 }
 
 /// Say what would be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// What is asked for.
     pub intent: Intent,
@@ -66,7 +69,7 @@ impl Call for Plan {
 }
 
 /// Which containers are meant.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Selection {
     /// Of this project.
@@ -78,7 +81,7 @@ pub struct Selection {
 }
 
 /// List containers, in the order of their names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ListContainers {
     /// Which.
     pub of: Selection,
@@ -90,7 +93,7 @@ impl Call for ListContainers {
 }
 
 /// List projects, in the order of their names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ListProjects {}
 
 impl Call for ListProjects {
@@ -99,7 +102,7 @@ impl Call for ListProjects {
 }
 
 /// List networks, in the order of their names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ListNetworks {}
 
 impl Call for ListNetworks {
@@ -108,7 +111,7 @@ impl Call for ListNetworks {
 }
 
 /// Tell what is wrong with the machine, as far as networks are concerned.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Examine {}
 
 impl Call for Examine {
@@ -117,7 +120,7 @@ impl Call for Examine {
 }
 
 /// Tell about the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Describe {}
 
 impl Call for Describe {
@@ -126,7 +129,7 @@ impl Call for Describe {
 }
 
 /// Send a signal to the running ones. Answer: the names of those that got it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kill {
     /// Which.
     pub of: Selection,
@@ -140,7 +143,7 @@ impl Call for Kill {
 }
 
 /// Tell what happens to containers from now on. Answer: lines, without end.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Watch {
     /// Which.
     pub of: Selection,
@@ -152,7 +155,7 @@ impl Call for Watch {
 }
 
 /// Give out what containers wrote. Answer: frames; see [`crate::frame`].
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Logs {
     /// Which containers.
@@ -179,7 +182,7 @@ impl Call for Logs {
 }
 
 /// Run a process in a running container. The connection leaves HTTP; see [`crate::stream`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// The container.
     pub container: ContainerName,
@@ -193,7 +196,7 @@ impl Call for Exec {
 }
 
 /// What a process that is run in a container differs in from the container's own.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ExecProcess {
     /// The program and its arguments.
@@ -239,7 +242,7 @@ impl ExecProcess {
 }
 
 /// Take part in a running container's terminal or standard input. The connection leaves HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
     /// The container.
     pub container: ContainerName,
@@ -251,12 +254,15 @@ impl Call for Attach {
 }
 
 /// Run a one-off container and take part in it. The connection leaves HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// An [`Intent::Run`].
     pub intent: Intent,
     /// When it was asked for, by the client's clock.
     pub asked_at: Timestamp,
+    /// How registries are reached.
+    #[serde(default)]
+    pub access: RegistryAccess,
 }
 
 impl Call for Run {

@@ -1,6 +1,5 @@
 //! What an operation tells while it runs, and what happens to containers.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::name::{ContainerName, ServiceName};
 use trice_model::time::Timestamp;
@@ -8,7 +7,7 @@ use trice_model::time::Timestamp;
 use crate::fault::Fault;
 
 /// A line of an operation's answer; the last one is `Done` or `Failed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OperationEvent {
     /// A step of the plan has begun, gone on or ended.
@@ -22,7 +21,7 @@ pub enum OperationEvent {
 }
 
 /// How a step does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepEvent {
     /// What kind of object it is about.
     pub object: ObjectKind,
@@ -34,13 +33,25 @@ pub struct StepEvent {
     pub done: String,
     /// Where it is.
     pub state: StepState,
-    /// How far, for what takes long: `12 of 80 MiB`.
+    /// What else there is to say of it, such as the digest of what was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// How far it is, for what takes long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Amount>,
+}
+
+/// How far something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    /// The bytes so far.
+    pub bytes: u64,
+    /// All its bytes, as far as is known.
+    pub of: u64,
 }
 
 /// Where a step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
     /// On its way.
@@ -52,7 +63,7 @@ pub enum StepState {
 }
 
 /// Kinds of objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectKind {
     /// An image.
@@ -66,7 +77,7 @@ pub enum ObjectKind {
 }
 
 /// Something that happened to a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerEvent {
     /// When.
     pub time: Timestamp,
@@ -81,7 +92,7 @@ pub struct ContainerEvent {
 }
 
 /// What happened to a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ContainerChange {
     /// It has been made.

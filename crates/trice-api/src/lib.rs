@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! call        one type a request: its path, what goes in, what comes out
+//! image       those about images
 //! event       what an operation tells while it runs
 //! view        containers and projects as a client sees them
 //! frame       pieces of logs, in binary
@@ -24,7 +25,6 @@ pub mod client;
 pub mod event;
 pub mod fault;
 pub mod frame;
-#[cfg(test)]
-mod schema;
+pub mod image;
 pub mod stream;
 pub mod view;

@@ -20,7 +20,6 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
-use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use trice_model::signal::Signal;
@@ -29,7 +28,7 @@ use crate::event::OperationEvent;
 use crate::fault::Fault;
 
 /// What the client says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamRequest {
     /// Here are the standard streams, those that the process is to have: with a terminal none; else the input, if it
@@ -40,7 +39,7 @@ pub enum StreamRequest {
 }
 
 /// What the engine says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamNotice {
     /// What happens on the way to a one-off's start.

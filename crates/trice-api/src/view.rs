@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::container::{ContainerState, Role};
 use trice_model::id::ContainerId;
@@ -15,7 +14,7 @@ use trice_model::port::{ContainerPort, PublishedPort};
 use trice_model::time::Timestamp;
 
 /// A container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerView {
     /// Its id.
     pub id: ContainerId,
@@ -29,6 +28,9 @@ pub struct ContainerView {
     pub role: Role,
     /// Its image, as the project calls it.
     pub image: String,
+    /// The image's id.
+    #[serde(default)]
+    pub image_id: String,
     /// Its program and arguments.
     pub command: Vec<String>,
     /// How it does.
@@ -60,7 +62,7 @@ pub struct ContainerView {
 }
 
 /// A project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectView {
     /// Its name.
     pub name: ProjectName,
@@ -71,7 +73,7 @@ pub struct ProjectView {
 }
 
 /// A network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkView {
     /// As it was made.
     pub spec: NetworkSpec,
@@ -82,7 +84,7 @@ pub struct NetworkView {
 }
 
 /// A container on a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointView {
     /// The container.
     pub container: ContainerName,
@@ -97,7 +99,7 @@ pub struct EndpointView {
 }
 
 /// Something about the machine that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingView {
     /// How it does.
     pub state: FindingState,
@@ -108,7 +110,7 @@ pub struct FindingView {
 }
 
 /// How something does that was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingState {
     /// As it should be.
@@ -120,14 +122,14 @@ pub enum FindingState {
 }
 
 /// The engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineView {
     /// Its version.
     pub version: String,
 }
 
 /// A plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanView {
     /// One line a step.
     pub text: String,

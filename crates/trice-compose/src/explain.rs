@@ -60,6 +60,11 @@ impl Model {
         found.map(|found| self.sources.place(found.span()))
     }
 
+    /// Tells whether there is a value at `path` that says anything.
+    pub fn has(&self, path: &str) -> bool {
+        matches!(self.find(path), (Some(_), true))
+    }
+
     /// Returns the value at `path` and those that it replaced, the newest first; nothing if there is no such value.
     pub fn explain(&self, path: &str) -> Vec<Origin> {
         let (Some(found), true) = self.find(path) else { return Vec::new() };

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use trice_api::event::{OperationEvent, StepState};
+use trice_api::event::{Amount, OperationEvent, StepEvent, StepState};
 use trice_api::fault::{Code, Fault};
 use trice_model::container::ContainerState;
 use trice_model::intent::Intent;
 use trice_model::name::ProjectName;
+use trice_model::registry::RegistryAccess;
 use trice_plan::action::{Action, Target, Until};
 use trice_plan::plan::{Plan, StepId};
 
@@ -87,7 +88,7 @@ impl Engine {
     /// Plans if there is no plan yet, begins the steps that may begin, ends those that waited for others.
     fn advance_operation(&mut self, operation: &mut Operation) -> bool {
         let mut moved = false;
-        if operation.execution.is_none() && operation.faults.is_empty() {
+        if operation.execution.is_none() && operation.faults.is_empty() && !self.must_wait(operation) {
             self.plan_operation(operation);
             moved = true;
         }
@@ -104,6 +105,11 @@ impl Engine {
             self.begin_step(operation, step, &action);
         }
         moved | self.end_waits(operation)
+    }
+
+    /// Whether images that a plan could need are about to go.
+    fn must_wait(&self, operation: &Operation) -> bool {
+        self.removals > 0 && matches!(operation.record.intent, Intent::Up { .. } | Intent::Run { .. })
     }
 
     fn plan_operation(&mut self, operation: &mut Operation) {
@@ -208,6 +214,18 @@ impl Engine {
         self.lanes.extend(place.map(|project| (project, lane)));
     }
 
+    /// Tells how far a step is.
+    pub(crate) fn step_gone(&mut self, serial: u64, step: StepId, amount: Amount) {
+        let mut all = self.lanes.values_mut().flat_map(Lane::all_mut);
+        let Some(operation) = all.find(|operation| operation.serial == serial) else { return };
+        let Some(action) = operation.execution.as_ref().and_then(|execution| execution.action(step)) else {
+            return;
+        };
+        for event in step_events(action, StepState::Working) {
+            operation.tell(&OperationEvent::Step(StepEvent { amount: Some(amount), ..event }));
+        }
+    }
+
     /// Ends an operation: told to all who listen, forgotten by the store. One whose plan led to a fact is planned
     /// again, and one that failed first takes back what it made in vain.
     fn conclude(&mut self, mut operation: Operation, lane: &mut Lane) {
@@ -257,16 +275,19 @@ impl Engine {
     pub(crate) fn undertake(
         &mut self,
         record: IntentRecord,
+        access: RegistryAccess,
         listener: Option<tokio::sync::mpsc::UnboundedSender<OperationEvent>>,
     ) {
         let serial = self.next_serial();
         let lane = self.lanes.entry(record.intent.project().clone()).or_default();
         if let Some(known) = lane.find(&record) {
             known.listeners.extend(listener);
+            known.access = access;
             return;
         }
         let mut operation = Operation::new(serial, record.clone());
         operation.listeners.extend(listener);
+        operation.access = access;
         lane.push(operation);
         self.write(|batch| batch.put(&record));
     }
@@ -282,12 +303,13 @@ impl Engine {
     /// Goes on with the one-offs and restarts that an intent of a former engine left.
     pub(crate) fn resume(&mut self, records: Vec<IntentRecord>, rebooted: bool) {
         for record in records {
-            self.undertake(record, None);
+            self.undertake(record, RegistryAccess::default(), None);
         }
         if rebooted {
             for project in self.world.projects() {
                 let intent = Intent::Resume { project };
-                self.undertake(IntentRecord { asked_at: crate::engine::now(), intent }, None);
+                let record = IntentRecord { asked_at: crate::engine::now(), intent };
+                self.undertake(record, RegistryAccess::default(), None);
             }
         }
     }

@@ -22,7 +22,7 @@ impl Engine {
         match question {
             Question::Operate(call, listener) => {
                 let record = IntentRecord { asked_at: call.asked_at, intent: call.intent };
-                self.undertake(record, Some(listener));
+                self.undertake(record, call.access, Some(listener));
             }
             Question::Cancel(call, reply) => {
                 self.cancel(&call);
@@ -50,6 +50,9 @@ impl Engine {
             Question::Watch(call, watcher) => self.watchers.push((call.of, watcher)),
             Question::Enter(name, reply) => {
                 let _ = reply.send(self.enter(&name));
+            }
+            Question::BeginRemoval(reply) => {
+                let _ = reply.send(self.begin_removal());
             }
             Question::Stdin(name, stdin) => drop(self.inputs.insert(name, stdin)),
             Question::Follow(key, follower) => drop(self.followers.insert(key, follower)),
@@ -92,6 +95,7 @@ impl Engine {
             service: spec.service.clone(),
             role: spec.role.clone(),
             image: spec.image.to_string(),
+            image_id: spec.image_id.clone(),
             command: spec.process.args.clone(),
             state: container.state,
             created_at: container.created_at,

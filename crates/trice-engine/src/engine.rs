@@ -91,6 +91,8 @@ pub(crate) struct Engine {
     pub(crate) inputs: BTreeMap<ContainerName, OwnedFd>,
     /// Those who want to hear what happens to containers.
     pub(crate) watchers: Vec<(Selection, UnboundedSender<ContainerEvent>)>,
+    /// How many removals of images are on their way: no plan is made meanwhile that could need one of them.
+    pub(crate) removals: usize,
     /// Counts operations, runs and turns.
     pub(crate) serial: u64,
     /// How many clients are connected.
@@ -141,6 +143,7 @@ impl Engine {
             followers: BTreeMap::new(),
             inputs: BTreeMap::new(),
             watchers: Vec::new(),
+            removals: 0,
             serial: 0,
             clients: 0,
             turn: 0,
@@ -174,6 +177,10 @@ impl Engine {
             Event::Asked(question) => self.answer(question),
             Event::Told(told) => self.told(told),
             Event::StepOver { operation, step, result } => self.over.push((operation, step, result)),
+            Event::StepGone { operation, step, amount } => {
+                self.step_gone(operation, step, amount);
+                return Handled::Nothing;
+            }
             Event::ForeignEnd { container, exit } => self.begin_end(&container, exit),
             Event::Finished { container, exit } => self.ended(&container, exit),
             Event::RestartDue { container, run } => self.restart_due(&container, run),
@@ -188,6 +195,7 @@ impl Engine {
             Event::ResolversChanged => return self.resolvers_changed(),
             Event::PortsFree(sides) => self.parting.retain(|side, _| !sides.contains(side)),
             Event::TrashDue => self.empty_trash(),
+            Event::RemovalOver => self.removals -= 1,
             // A look at the clock is no change: it must not put off the next one.
             Event::Idle { turn } if self.is_idle_since(turn) => return Handled::End,
             Event::Idle { .. } => return Handled::Nothing,
@@ -300,6 +308,7 @@ impl Engine {
     /// Whether there is nothing to keep and nobody to serve.
     fn is_quiet(&self) -> bool {
         self.clients == 0
+            && self.removals == 0
             && !self.world.has_processes()
             && self.world.homes.is_empty()
             && self.world.leaving.is_empty()

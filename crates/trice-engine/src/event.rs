@@ -4,9 +4,10 @@ use std::os::fd::OwnedFd;
 
 use tokio::sync::{mpsc, oneshot};
 use trice_api::call;
-use trice_api::event::{ContainerEvent, OperationEvent};
+use trice_api::event::{Amount, ContainerEvent, OperationEvent};
 use trice_api::fault::Fault;
 use trice_api::view::{ContainerView, FindingView, NetworkView, PlanView, ProjectView};
+use trice_image::images::remove::Roots;
 use trice_model::container::{ContainerSpec, ExitStatus};
 use trice_model::id::ContainerId;
 use trice_model::name::ContainerName;
@@ -14,6 +15,7 @@ use trice_network::watch::Change;
 use trice_plan::plan::StepId;
 use trice_runtime::keeper::link::Told;
 
+use crate::images::removal::Removal;
 use crate::perform::Outcome;
 use crate::world::HostSide;
 
@@ -30,6 +32,8 @@ pub(crate) enum Event {
     Told(Told),
     /// A step of an operation is over.
     StepOver { operation: u64, step: StepId, result: Result<Outcome, Fault> },
+    /// A step of an operation has gone so far.
+    StepGone { operation: u64, step: StepId, amount: Amount },
     /// A container that this keeper did not make has ended.
     ForeignEnd { container: ContainerId, exit: ExitStatus },
     /// What was left of a container's process has been put away.
@@ -56,6 +60,8 @@ pub(crate) enum Event {
     PortsFree(Vec<HostSide>),
     /// Somebody threw something away a while ago.
     TrashDue,
+    /// A removal of images is over.
+    RemovalOver,
     /// Nothing has happened for a while since this turn.
     Idle { turn: u64 },
     /// A keeper has taken the place of one that died.
@@ -66,7 +72,7 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) enum Question {
     /// Do something.
-    Operate(call::Operate, mpsc::UnboundedSender<OperationEvent>),
+    Operate(Box<call::Operate>, mpsc::UnboundedSender<OperationEvent>),
     /// Stop doing something.
     Cancel(call::Cancel, oneshot::Sender<()>),
     /// Say what would be done.
@@ -85,6 +91,8 @@ pub(crate) enum Question {
     Watch(call::Watch, mpsc::UnboundedSender<ContainerEvent>),
     /// Give what a process in a container needs.
     Enter(ContainerName, oneshot::Sender<Result<Entrance, Fault>>),
+    /// Let nobody begin to use an image that is here, until what is answered is dropped.
+    BeginRemoval(oneshot::Sender<(Roots, Removal)>),
     /// Have a container read from this when it is made next.
     Stdin(ContainerName, OwnedFd),
     /// Say when a process that the keeper made for somebody has ended.

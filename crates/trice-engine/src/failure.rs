@@ -4,6 +4,7 @@ use std::io;
 
 use trice_api::fault::{Code, Fault};
 use trice_image::images::FetchError;
+use trice_image::images::push::PushError;
 use trice_network::port::PortError;
 use trice_plan::mistake::PlanError;
 use trice_runtime::container::CreateError;
@@ -55,6 +56,16 @@ pub(crate) fn of_container(what: &str, error: &CreateError) -> Fault {
 /// An image that could not be had.
 pub(crate) fn of_image(image: &impl ToString, error: &FetchError) -> Fault {
     about(&format!("image {}", image.to_string()), Fault::of(Code::Image, error))
+}
+
+/// An image that could not be sent.
+pub(crate) fn of_push(image: &impl ToString, error: &PushError) -> Fault {
+    about(&format!("image {}", image.to_string()), Fault::of(Code::Image, error))
+}
+
+/// A registry that does not answer as it should.
+pub(crate) fn of_registry(name: &str, error: &(dyn std::error::Error + 'static)) -> Fault {
+    about(name, Fault::of(Code::Image, error))
 }
 
 /// A port of the host that could not be reserved.

@@ -9,6 +9,7 @@
 //!   surroundings                                    what others do to the host's network meanwhile
 //! perform ── backends       one action, one back-end call
 //! serve answer follow session body                  the socket
+//! images ── gauge                                   images that belong to no project
 //! examine                                           what is wrong with the machine
 //! record identity           what must be remembered
 //! ```
@@ -32,7 +33,9 @@ mod execution;
 mod failure;
 mod files;
 mod follow;
+mod gauge;
 mod identity;
+mod images;
 mod life;
 mod observe;
 mod operation;
@@ -41,8 +44,6 @@ mod probe;
 mod projection;
 mod record;
 mod recover;
-#[cfg(test)]
-mod schema;
 mod select;
 mod serve;
 mod session;

@@ -2,10 +2,13 @@
 
 use trice_api::fault::Fault;
 use trice_dns::resolv_conf;
+use trice_image::images::ResolveError;
 use trice_image::platform::Platform;
+use trice_model::image::ImageRef;
 use trice_model::intent::Intent;
 use trice_model::name::LinkName;
 use trice_model::project::Project;
+use trice_model::service::PullPolicy;
 use trice_network::neighbours;
 
 use crate::backends::Backends;
@@ -47,15 +50,20 @@ pub(crate) fn own_links(world: &World) -> Vec<LinkName> {
 /// Looks which of the project's images are here, as they are now.
 fn look_at_images(world: &mut World, backends: &Backends, project: &Project) -> Result<(), Fault> {
     world.found.images.clear();
+    world.found.compared.clear();
     for service in project.services.values() {
         if world.found.images.contains_key(&service.image) {
             continue;
         }
-        let found = backends.images.resolve(&service.image, &Platform::host());
-        if let Some(image) =
-            found.map_err(|error| failure::of(&format!("image {}", service.image), &error))?
-        {
+        let failed = |error: ResolveError| failure::of(&format!("image {}", service.image), &error);
+        let platform = Platform::host();
+        if let Some(image) = backends.images.resolve(&service.image, &platform).map_err(failed)? {
             world.found.images.insert(service.image.clone(), image);
+        }
+        if let (PullPolicy::Refresh(_), ImageRef::Registry(name)) = (service.pull_policy, &service.image)
+            && let Some(then) = backends.images.compared_at(name, &platform).map_err(failed)?
+        {
+            world.found.compared.insert(service.image.clone(), then);
         }
     }
     Ok(())

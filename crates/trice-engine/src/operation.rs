@@ -10,11 +10,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 use trice_api::event::OperationEvent;
 use trice_api::fault::{Code, Fault};
 use trice_model::image::ImageRef;
 use trice_model::intent::Intent;
 use trice_model::name::ProjectName;
+use trice_model::registry::RegistryAccess;
 use trice_plan::action::{Action, Until};
 use trice_plan::plan::Plan;
 
@@ -40,6 +42,10 @@ pub(crate) struct Operation {
     pub(crate) begun: Vec<Action>,
     /// It has failed, and what it made in vain is being taken back.
     pub(crate) undoing: bool,
+    /// How its images are fetched.
+    pub(crate) access: RegistryAccess,
+    /// Tells those that fetch for it that nobody wants it any more.
+    stopped: watch::Sender<bool>,
     /// What was told already, so that a plan made again does not repeat it.
     noted: BTreeSet<String>,
 }
@@ -56,6 +62,8 @@ impl Operation {
             faults: Vec::new(),
             begun: Vec::new(),
             undoing: false,
+            access: RegistryAccess::default(),
+            stopped: watch::Sender::new(false),
             noted: BTreeSet::new(),
         }
     }
@@ -86,9 +94,15 @@ impl Operation {
         self.listeners.retain(|listener| listener.send(event.clone()).is_ok());
     }
 
-    /// Stops it: what has begun comes to its end.
+    /// Returns what tells when it is stopped.
+    pub(crate) fn stopped(&self) -> watch::Receiver<bool> {
+        self.stopped.subscribe()
+    }
+
+    /// Stops it: what has begun comes to its end, which is at once for what comes from far away.
     pub(crate) fn stop(&mut self, fault: Fault) {
         self.faults.push(fault);
+        self.stopped.send_replace(true);
         if let Some(execution) = &mut self.execution {
             execution.stop();
             // What only waits for others is no work that has to come to an end.

@@ -10,16 +10,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use tokio::runtime::Handle;
-use trice_api::fault::Fault;
+use tokio::sync::watch;
+use trice_api::event::Amount;
+use trice_api::fault::{Code, Fault};
 use trice_dns::resolv_conf;
 use trice_image::platform::Platform;
-use trice_image::progress::Progress;
 use trice_image::registry::Registries;
 use trice_model::container::ContainerSpec;
 use trice_model::image::{ImageRef, ObservedImage};
 use trice_model::name::VolumeName;
 use trice_model::network::{InstanceName, InstanceSpec, NetworkSpec};
-use trice_model::registry::{Keyring, RegistrySettings};
+use trice_model::registry::RegistryAccess;
 use trice_model::volume::{ObservedVolume, VolumeSpec};
 use trice_network::instance::Connected;
 use trice_runtime::container::{Prepared, Surroundings};
@@ -27,6 +28,7 @@ use trice_state::batch::Batch;
 
 use crate::backends::Backends;
 use crate::failure;
+use crate::gauge::Gauge;
 use crate::identity;
 use crate::record::{ContainerRecord, InstanceRecord, NetworkRecord};
 use crate::world::HostSide;
@@ -51,17 +53,27 @@ pub(crate) enum Outcome {
 /// A back-end call with all that it needs.
 pub(crate) type Job = Box<dyn FnOnce(&Backends) -> Result<Outcome, Fault> + Send>;
 
-/// Has an image.
-pub(crate) fn fetch_image(image: ImageRef) -> Job {
+/// Has an image, and tells how far that is. It ends without one when `stopped` says so.
+pub(crate) fn fetch_image(
+    image: ImageRef,
+    access: RegistryAccess,
+    mut stopped: watch::Receiver<bool>,
+    tell: impl FnMut(Amount) + Send + 'static,
+) -> Job {
     Box::new(move |backends| {
-        let mut progress = |_: Progress| {};
-        let registries = Registries::new(RegistrySettings::default(), Keyring::default());
+        let mut gauge = Gauge::new(tell);
+        let registries = Registries::new(access.settings, access.keyring);
         let platform = Platform::host();
-        let fetching = backends.images.fetch(&image, &platform, &registries, &mut progress);
+        let mut heard = |progress| gauge.fetched(progress);
+        let fetching = backends.images.fetch(&image, &platform, &registries, &mut heard);
         // This thread waits for the disk, and the engine's own for the registry.
-        let fetched = Handle::current().block_on(fetching);
-        let fetched = fetched.map_err(|error| failure::of_image(&image, &error))?;
-        Ok(Outcome::Image(Box::new(fetched)))
+        let fetched = Handle::current().block_on(async {
+            tokio::select! {
+                fetched = fetching => fetched.map_err(|error| failure::of_image(&image, &error)),
+                _ = stopped.wait_for(|stopped| *stopped) => Err(Fault::new(Code::Cancelled, "cancelled")),
+            }
+        });
+        Ok(Outcome::Image(Box::new(fetched?)))
     })
 }
 

@@ -7,7 +7,6 @@
 //! ContainerRecord   a container, and how it does                its process may run or not
 //! ```
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::container::ObservedContainer;
 use trice_model::intent::Intent;
@@ -18,7 +17,7 @@ use trice_plan::restart::Tally;
 use trice_state::record::Record;
 
 /// Something that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct IntentRecord {
     /// When, which also names it.
     pub(crate) asked_at: Timestamp,
@@ -41,7 +40,7 @@ pub(crate) fn intent_key(project: &ProjectName, asked_at: Timestamp) -> String {
 }
 
 /// A network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NetworkRecord {
     /// As it was asked for.
     pub(crate) spec: NetworkSpec,
@@ -59,7 +58,7 @@ impl Record for NetworkRecord {
 }
 
 /// An instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InstanceRecord {
     /// As it was asked for.
     pub(crate) spec: InstanceSpec,
@@ -75,7 +74,7 @@ impl Record for InstanceRecord {
 }
 
 /// A container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ContainerRecord {
     /// As it was asked for, and how it does.
     pub(crate) container: ObservedContainer,
@@ -95,7 +94,7 @@ impl Record for ContainerRecord {
 }
 
 /// A process, told from all others that had or will have its number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessIdentity {
     /// The kernel's id of this boot.
     pub(crate) boot: String,

@@ -28,6 +28,7 @@ use crate::backends::Backends;
 use crate::body::Parts;
 use crate::event::{Event, Question};
 use crate::follow::Follower;
+use crate::images;
 use crate::session;
 
 /// The largest request: a project of many thousand services.
@@ -194,14 +195,20 @@ async fn route(request: Request<Incoming>, service: Service) -> Result<Answer, F
         call::Exec::PATH | call::Run::PATH | call::Attach::PATH => {
             session::begin(&path, request, service).await
         }
-        _ => Err(Fault::new(Code::BadRequest, format!("there is no request `{path}`"))
-            .hint("the engine is of another version: it is replaced once nothing runs any more")),
+        path if path.starts_with(images::PREFIX) => images::answer(path, request, service).await,
+        path => Err(no_such_request(path)),
     }
+}
+
+/// The fault of a request that this engine does not know.
+pub(crate) fn no_such_request(path: &str) -> Fault {
+    Fault::new(Code::BadRequest, format!("there is no request `{path}`"))
+        .hint("the engine is of another version: it is replaced once nothing runs any more")
 }
 
 fn operate(call: call::Operate, service: &Service) -> Result<Answer, Fault> {
     let (listener, events) = mpsc::unbounded_channel();
-    service.ask(Question::Operate(call, listener));
+    service.ask(Question::Operate(Box::new(call), listener));
     Ok(lines(events))
 }
 
@@ -213,13 +220,14 @@ pub(crate) async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Res
         .map_err(|error| Fault::new(Code::BadRequest, format!("read the request: {error}")))
 }
 
-fn json(value: &impl Serialize) -> Result<Answer, Fault> {
+/// Answers with a value.
+pub(crate) fn json(value: &impl Serialize) -> Result<Answer, Fault> {
     let body = serde_json::to_vec(value).map_err(|error| Fault::of(Code::Internal, &error))?;
     Ok(Response::new(Full::new(Bytes::from(body)).boxed()))
 }
 
 /// Answers with a line for each value, until there are no more or the client goes.
-fn lines<T: Serialize + Send + 'static>(mut values: mpsc::UnboundedReceiver<T>) -> Answer {
+pub(crate) fn lines<T: Serialize + Send + 'static>(mut values: mpsc::UnboundedReceiver<T>) -> Answer {
     let (out, parts) = Parts::new();
     tokio::spawn(async move {
         loop {

@@ -189,8 +189,9 @@ async fn run(
     let of = call::Selection { names: [name.clone()].into(), ..call::Selection::default() };
     let mut changes = service.watch(of);
     let (listener, mut events) = mpsc::unbounded_channel();
-    let operate = call::Operate { intent: call.intent.clone(), asked_at: call.asked_at };
-    service.ask(Question::Operate(operate, listener));
+    let (intent, asked_at, access) = (call.intent.clone(), call.asked_at, call.access.clone());
+    let operate = call::Operate { intent, asked_at, access };
+    service.ask(Question::Operate(Box::new(operate), listener));
     let mut operating = true;
     loop {
         tokio::select! {

@@ -36,7 +36,14 @@ impl Engine {
     /// Begins a step.
     pub(crate) fn begin_step(&mut self, operation: &Operation, step: StepId, action: &Action) {
         let job = match action {
-            Action::FetchImage { image, .. } => perform::fetch_image(image.clone()),
+            Action::FetchImage { image, .. } => {
+                let (events, serial) = (self.events.clone(), operation.serial);
+                let tell = move |amount| {
+                    let _ = events.send(Event::StepGone { operation: serial, step, amount });
+                };
+                let (access, stopped) = (operation.access.clone(), operation.stopped());
+                perform::fetch_image(image.clone(), access, stopped, tell)
+            }
             Action::CreateNetwork(spec) => {
                 let job = perform::create_network((**spec).clone());
                 if self.world.leaving.contains(&spec.name) {

@@ -1,7 +1,19 @@
 //! What a step is called while it runs and when it is over, as people know it from Compose.
 
 use trice_api::event::{ObjectKind, StepEvent, StepState};
+use trice_model::image::ImageRef;
 use trice_plan::action::{Action, Until};
+
+/// Returns the words for having an image.
+pub(crate) fn fetching(image: &ImageRef) -> (&'static str, &'static str) {
+    match image {
+        ImageRef::Registry(_) => ("Pulling", "Pulled"),
+        ImageRef::DockerArchive { .. }
+        | ImageRef::OciArchive { .. }
+        | ImageRef::Oci { .. }
+        | ImageRef::Rootfs { .. } => ("Loading", "Loaded"),
+    }
+}
 
 /// Returns what is told of a step; nothing of those that are part of another one for people.
 pub(crate) fn step_events(action: &Action, state: StepState) -> Vec<StepEvent> {
@@ -14,10 +26,14 @@ pub(crate) fn step_events(action: &Action, state: StepState) -> Vec<StepEvent> {
             done: done.to_owned(),
             state,
             detail: None,
+            amount: None,
         }]
     };
     match action {
-        Action::FetchImage { image, .. } => one(Image, image, "Loading", "Loaded"),
+        Action::FetchImage { image, .. } => {
+            let (doing, done) = fetching(image);
+            one(Image, image, doing, done)
+        }
         Action::CreateNetwork(spec) => one(Network, &spec.name, "Creating", "Created"),
         Action::RemoveNetwork(name) => one(Network, name, "Removing", "Removed"),
         Action::CreateVolume(spec) => one(Volume, &spec.name, "Creating", "Created"),

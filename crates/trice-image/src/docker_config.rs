@@ -91,14 +91,21 @@ impl DockerConfig {
     /// # Errors
     /// [`DockerConfigError::Read`], [`DockerConfigError::Malformed`].
     pub fn read(path: &Path) -> Result<Self, DockerConfigError> {
-        let path = path.to_owned();
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
-            Err(source) => return Err(DockerConfigError::Read { path, source }),
-            Ok(bytes) if bytes.trim_ascii().is_empty() => b"{}".to_vec(),
+        let bytes = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(DockerConfigError::Read { path: path.to_owned(), source }),
             Ok(bytes) => bytes,
         };
-        match serde_json::from_slice(&bytes) {
+        Self::parse(path, &bytes)
+    }
+
+    /// Reads what a file at `path` would have in it; nothing says nothing.
+    ///
+    /// # Errors
+    /// [`DockerConfigError::Malformed`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DockerConfigError> {
+        let path = path.to_owned();
+        match serde_json::from_slice(if bytes.trim_ascii().is_empty() { b"{}" } else { bytes }) {
             Ok(Value::Object(content)) => Ok(Self { path, content }),
             Ok(_) => Err(DockerConfigError::Malformed { path, source: None }),
             Err(source) => Err(DockerConfigError::Malformed { path, source: Some(source) }),

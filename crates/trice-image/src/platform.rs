@@ -6,11 +6,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use oci_spec::image::{Arch, Os};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An operating system and a processor.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Platform {
     /// The operating system, as Go calls it.
     pub os: String,

@@ -7,7 +7,6 @@
 //!
 //! Whatever no record, no lease and no container leads to is deleted by the next sweep.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trice_model::image::{ImageConfig, RegistryRef};
@@ -20,7 +19,7 @@ use crate::platform::Platform;
 use crate::source::Stamp;
 
 /// An image, under its id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
     /// The digest of its configuration.
     pub id: Digest,
@@ -50,7 +49,7 @@ impl ImageRecord {
 }
 
 /// The manifest of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestRecord {
     /// Its digest, which is a blob's.
     #[serde(rename = "manifest")]
@@ -61,7 +60,7 @@ pub struct ManifestRecord {
 }
 
 /// A layer of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerRecord {
     /// The digest of its archive when it is not compressed, by which it is stored.
     pub diff_id: Digest,
@@ -75,7 +74,7 @@ pub struct LayerRecord {
 }
 
 /// The archive of a layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobRecord {
     /// Its digest, which is a blob's.
     #[serde(rename = "blob")]
@@ -85,7 +84,7 @@ pub struct BlobRecord {
 }
 
 /// A name of images, as registries have them: one image for each platform.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameRecord {
     /// The name, whole: `docker.io/library/redis:7`, or with `@` and a digest.
     pub name: String,
@@ -98,7 +97,7 @@ pub struct NameRecord {
 }
 
 /// An image of a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedImage {
     /// What it was asked for: the best image for a platform may be made for an older one.
     pub platform: Platform,
@@ -121,7 +120,7 @@ impl NameRecord {
 }
 
 /// A reference to an archive or a layout, and what it was when it was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveRecord {
     /// The reference, as it is written.
     pub reference: String,

@@ -16,7 +16,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use oci_spec::image::MediaType;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::image::RegistryRef;
 
@@ -77,7 +76,7 @@ pub(crate) struct Opened<'a> {
 }
 
 /// What tells that a file is still the one that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     device: u64,
     inode: u64,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text::written_as_text;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A container's id: 64 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,7 +51,17 @@ impl fmt::Debug for ContainerId {
     }
 }
 
-written_as_text!(ContainerId, "A container's id: 64 hexadecimal digits.");
+impl Serialize for ContainerId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ContainerId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 /// A source of ids: the same seed gives the same ids, so that a plan can be tested as text.
 ///

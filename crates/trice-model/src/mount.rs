@@ -4,14 +4,13 @@
 
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Key, VolumeName};
 use crate::units::Bytes;
 
 /// How mounts below a bind mount travel between host and container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Propagation {
     /// They do not.
@@ -24,7 +23,7 @@ pub enum Propagation {
 }
 
 /// A mount that a service wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// The absolute path in the container.
     pub target: PathBuf,
@@ -35,7 +34,7 @@ pub struct Mount {
 }
 
 /// Where a wanted mount comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MountSource {
     /// A path of the host.
@@ -54,7 +53,7 @@ pub enum MountSource {
 }
 
 /// A path of the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
     /// The absolute path on the host.
     pub path: PathBuf,
@@ -67,7 +66,7 @@ pub struct Bind {
 }
 
 /// A file system in memory.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tmpfs {
     /// At most this much; `None` is half of the memory.
     pub size: Option<Bytes>,
@@ -82,7 +81,7 @@ pub struct Tmpfs {
 }
 
 /// A mount that the runtime is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountSpec {
     /// The absolute path in the container.
     pub target: PathBuf,
@@ -93,7 +92,7 @@ pub struct MountSpec {
 }
 
 /// Where a mount comes from, with nothing left open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MountSpecSource {
     /// A path of the host.

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
@@ -21,7 +20,7 @@ use crate::signal::Signal;
 use crate::units::Bytes;
 
 /// A service that a project wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// The image of its containers.
     pub image: ImageRef,
@@ -116,7 +115,7 @@ pub struct Service {
 }
 
 /// When an image is fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PullPolicy {
     /// When it is not here.
@@ -126,10 +125,14 @@ pub enum PullPolicy {
     Always,
     /// Not at all: it must be here.
     Never,
+    /// Not at all: it is made here, by the service's own build.
+    Build,
+    /// When it is not here, or was last compared with its registry longer ago than this.
+    Refresh(Duration),
 }
 
 /// What must be there before a service starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependency {
     /// The state that is waited for.
     pub condition: Condition,
@@ -140,7 +143,7 @@ pub struct Dependency {
 }
 
 /// A state that is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// It has been started.
@@ -152,7 +155,7 @@ pub enum Condition {
 }
 
 /// Another service under a name of one's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// The other service.
     pub service: ServiceName,
@@ -161,7 +164,7 @@ pub struct Link {
 }
 
 /// A container of another project under a name of one's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExternalLink {
     /// The container.
     pub container: ContainerName,
@@ -170,7 +173,7 @@ pub struct ExternalLink {
 }
 
 /// Whose network a service uses.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkMode {
     /// Its own, on the networks it names.
@@ -187,7 +190,7 @@ pub enum NetworkMode {
 }
 
 /// How connections to ports of the host get to a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PublishMode {
     /// The packet filter leads them there, past the host's own rules.
@@ -198,7 +201,7 @@ pub enum PublishMode {
 }
 
 /// The address of an extra host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExtraHost {
     /// This one.
@@ -208,7 +211,7 @@ pub enum ExtraHost {
 }
 
 /// Named capabilities, or all there are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CapabilitySet {
     /// `ALL`.
@@ -224,7 +227,7 @@ impl Default for CapabilitySet {
 }
 
 /// What `security_opt` says.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SecurityOptions {
     /// No program gains privileges by its file's bits.
     pub no_new_privileges: bool,
@@ -235,7 +238,7 @@ pub struct SecurityOptions {
 }
 
 /// A limit of each process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
     /// The limit in force; -1 is none.
     pub soft: i64,
@@ -244,7 +247,7 @@ pub struct Ulimit {
 }
 
 /// Limits of all processes of a container together; `None` is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Resources {
     /// Memory.
     pub memory: Option<Bytes>,
@@ -265,7 +268,7 @@ pub struct Resources {
 }
 
 /// How much of a linked service is told in variables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinksEnv {
     /// Nothing.

@@ -3,10 +3,12 @@
 //! Nothing is made in the same plan: an image that cannot be had leaves nothing behind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use trice_model::image::ImageRef;
 use trice_model::name::ServiceName;
 use trice_model::service::{PullPolicy, Service};
+use trice_model::time::Timestamp;
 
 use crate::action::Action;
 use crate::found::Found;
@@ -14,31 +16,41 @@ use crate::lower::LowerError;
 use crate::mistake::PlanError;
 use crate::plan::Plan;
 
-/// Returns a plan that fetches what is missing of the images of `services`, or `None` if nothing is.
+/// Returns a plan that fetches what is missing or too old of the images of `services`, or `None` if nothing is.
 ///
 /// # Errors
 /// All services whose images are not here and must not be fetched.
 pub(crate) fn plan<'a>(
     services: impl Iterator<Item = (&'a ServiceName, &'a Service)>,
     found: &Found,
+    asked_at: Timestamp,
 ) -> Result<Option<Plan>, Vec<PlanError>> {
     let mut wanted: BTreeMap<&ImageRef, (PullPolicy, &str)> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut errors = Vec::new();
     for (name, service) in services.filter(|(name, _)| seen.insert(*name)) {
         let is_here = found.images.contains_key(&service.image);
-        match service.pull_policy {
-            PullPolicy::Missing if !is_here => {
-                wanted.entry(&service.image).or_insert((PullPolicy::Missing, "not here yet"));
-            }
-            PullPolicy::Always if !found.fetched.contains(&service.image) => {
-                wanted.insert(&service.image, (PullPolicy::Always, "pull_policy is always"));
-            }
-            PullPolicy::Never if !is_here => {
-                let error = LowerError::ImageAbsent { image: service.image.to_string() };
+        // What was fetched for this intent is not fetched again.
+        let is_fetched = found.fetched.contains(&service.image);
+        let policy = service.pull_policy;
+        match policy {
+            PullPolicy::Never | PullPolicy::Build if !is_here => {
+                let word = if policy == PullPolicy::Build { "build" } else { "never" };
+                let error = LowerError::ImageAbsent { image: service.image.to_string(), policy: word };
                 errors.push(PlanError::new(format!("services.{name}.image"), error));
             }
-            PullPolicy::Missing | PullPolicy::Always | PullPolicy::Never => {}
+            PullPolicy::Never | PullPolicy::Build => {}
+            PullPolicy::Always if !is_here || !is_fetched => {
+                wanted.insert(&service.image, (policy, "pull_policy is always"));
+            }
+            PullPolicy::Missing | PullPolicy::Refresh(_) if !is_here => {
+                wanted.entry(&service.image).or_insert((policy, "not here yet"));
+            }
+            PullPolicy::Refresh(after) if !is_fetched && is_due(&service.image, found, after, asked_at) => {
+                let cause = "not compared with its registry for too long";
+                wanted.entry(&service.image).or_insert((policy, cause));
+            }
+            PullPolicy::Missing | PullPolicy::Always | PullPolicy::Refresh(_) => {}
         }
     }
     if !errors.is_empty() {
@@ -49,4 +61,9 @@ pub(crate) fn plan<'a>(
         plan.add(Action::FetchImage { image: image.clone(), policy }, cause, None);
     }
     Ok((!plan.steps.is_empty()).then_some(plan))
+}
+
+/// Tells whether an image has not been compared with its registry for longer than `after`.
+fn is_due(image: &ImageRef, found: &Found, after: Duration, asked_at: Timestamp) -> bool {
+    found.compared.get(image).is_none_or(|then| asked_at.since(*then) > after)
 }

@@ -12,6 +12,7 @@ use trice_model::id::ContainerId;
 use trice_model::image::{ImageRef, ObservedImage};
 use trice_model::name::{NetworkName, ProjectName, VolumeName};
 use trice_model::network::{InstanceName, ObservedHost, ObservedInstance, ObservedNetwork};
+use trice_model::time::Timestamp;
 use trice_model::volume::ObservedVolume;
 
 /// All that this engine has made and remembers, and what it must not collide with.
@@ -27,6 +28,8 @@ pub struct Found {
     pub containers: BTreeMap<ContainerId, ObservedContainer>,
     /// The images that are here, of those that the intent's project names.
     pub images: BTreeMap<ImageRef, ObservedImage>,
+    /// When they were last compared with their registries, or came here if they never were.
+    pub compared: BTreeMap<ImageRef, Timestamp>,
     /// The images that were fetched for this intent: a `pull_policy: always` is content with them.
     pub fetched: BTreeSet<ImageRef>,
     /// The rest of the machine.

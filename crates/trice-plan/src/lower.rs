@@ -94,10 +94,12 @@ pub enum LowerError {
         host: String,
     },
     /// The image is not here and must not be fetched.
-    #[error("image `{image}` is not here, and `pull_policy: never` forbids to fetch it")]
+    #[error("image `{image}` is not here, and `pull_policy: {policy}` forbids to fetch it")]
     ImageAbsent {
         /// The image.
         image: String,
+        /// The policy that forbids it.
+        policy: &'static str,
     },
 }
 

@@ -11,7 +11,6 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::container::{ContainerState, ExitStatus, ObservedContainer};
 use trice_model::restart::RestartPolicy;
@@ -23,7 +22,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(60);
 const LONG_RUN: Duration = Duration::from_secs(10);
 
 /// Why a container ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
     /// Somebody asked for it.
@@ -33,7 +32,7 @@ pub enum Exit {
 }
 
 /// What is remembered of a container's exits since somebody started it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// How often it was started again by itself.
     pub restarts: u32,
@@ -55,7 +54,7 @@ impl Tally {
 }
 
 /// What follows an exit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Next {
     /// Nothing: it has ended.

@@ -87,7 +87,7 @@ pub(crate) fn plan_places(
     let (networks, volumes) = objects(wish, services, &places)?;
     let made = places.places.iter().filter(|place| place.kept().is_none());
     let wanted = made.map(|place| (place.service_name, place.service));
-    if let Some(mut fetches) = fetch::plan(wanted, wish.found)? {
+    if let Some(mut fetches) = fetch::plan(wanted, wish.found, wish.asked_at)? {
         fetches.notes.extend(places.notes);
         return Ok(fetches);
     }

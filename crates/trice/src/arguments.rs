@@ -15,17 +15,23 @@ use crate::commands::config::ConfigArgs;
 use crate::commands::doctor::DoctorArgs;
 use crate::commands::down::DownArgs;
 use crate::commands::exec::ExecArgs;
+use crate::commands::image::ImageCommand;
+use crate::commands::images::ImagesArgs;
 use crate::commands::kill::KillArgs;
+use crate::commands::login::{LoginArgs, LogoutArgs};
 use crate::commands::logs::LogsArgs;
 use crate::commands::ls::LsArgs;
 use crate::commands::network::NetworkCommand;
 use crate::commands::plan::PlanArgs;
 use crate::commands::port::PortArgs;
 use crate::commands::ps::PsArgs;
+use crate::commands::pull::PullArgs;
+use crate::commands::push::PushArgs;
 use crate::commands::restart::RestartArgs;
 use crate::commands::rm::RmArgs;
 use crate::commands::run::RunArgs;
 use crate::commands::scale::ScaleArgs;
+use crate::commands::search::SearchArgs;
 use crate::commands::start::StartArgs;
 use crate::commands::stop::StopArgs;
 use crate::commands::up::{CreateArgs, UpArgs};
@@ -117,6 +123,12 @@ pub(crate) enum Command {
     Scale(ScaleArgs),
     /// Print the port of the host that leads to a container's
     Port(PortArgs),
+    /// Fetch the images of services
+    Pull(PullArgs),
+    /// Send the images of services to their registries
+    Push(PushArgs),
+    /// List the images of the project's containers
+    Images(ImagesArgs),
     /// Print the project as it is understood
     #[command(alias = "convert")]
     Config(ConfigArgs),
@@ -127,6 +139,15 @@ pub(crate) enum Command {
     /// Networks, and who is on them
     #[command(subcommand)]
     Network(NetworkCommand),
+    /// Images, of all projects
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Get into a registry
+    Login(LoginArgs),
+    /// Forget how to get into a registry
+    Logout(LogoutArgs),
+    /// Look for images in a registry
+    Search(SearchArgs),
     /// Tell what is wrong with the machine, and what mends it
     Doctor(DoctorArgs),
     /// Print the version

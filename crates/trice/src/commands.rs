@@ -4,17 +4,23 @@ pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod exec;
+pub(crate) mod image;
+pub(crate) mod images;
 pub(crate) mod kill;
+pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod network;
 pub(crate) mod plan;
 pub(crate) mod port;
 pub(crate) mod ps;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod scale;
+pub(crate) mod search;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod up;
@@ -49,6 +55,13 @@ pub(crate) fn carry_out(arguments: Arguments, invocation: &mut Invocation) -> Re
         Command::Scale(args) => block_on(scale::run(&args, invocation)),
         Command::Port(args) => block_on(port::run(&args, invocation)),
         Command::Network(command) => block_on(network::run(&command, invocation)),
+        Command::Pull(args) => block_on(pull::run(&args, invocation)),
+        Command::Push(args) => block_on(push::run(&args, invocation)),
+        Command::Images(args) => block_on(images::run(&args, invocation)),
+        Command::Image(command) => block_on(image::run(&command, invocation)),
+        Command::Login(args) => block_on(login::login(&args, invocation)),
+        Command::Logout(args) => login::logout(&args, invocation),
+        Command::Search(args) => block_on(search::run(&args, invocation)),
         Command::Plan(args) => block_on(plan::run(&args, invocation)),
         Command::Ls(args) => block_on(ls::run(&args, invocation)),
         Command::Doctor(args) => block_on(doctor::run(&args, invocation)),

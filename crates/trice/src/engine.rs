@@ -24,6 +24,7 @@ use trice_api::call::Call;
 use trice_api::client::{Client, ClientError, Lines as OpenLines};
 use trice_api::fault::Fault;
 use trice_api::stream::StreamEnd;
+use trice_model::registry::RegistryAccess;
 use trice_runtime::keeper::launch::{self, Founded, LaunchError};
 use trice_runtime::keeper::start::Directories;
 
@@ -81,11 +82,22 @@ impl EngineError {
 #[derive(Debug)]
 pub(crate) struct Engine {
     directories: Directories,
+    access: RegistryAccess,
 }
 
 impl Engine {
     pub(crate) fn new(directories: Directories) -> Self {
-        Self { directories }
+        Self { directories, access: RegistryAccess::default() }
+    }
+
+    /// Has requests that may need images take along how the caller gets to registries.
+    pub(crate) fn with_access(self, access: RegistryAccess) -> Self {
+        Self { access, ..self }
+    }
+
+    /// How the caller gets to registries.
+    pub(crate) fn access(&self) -> RegistryAccess {
+        self.access.clone()
     }
 
     /// Connects to the engine, and starts it if there is none.

@@ -14,6 +14,7 @@ use trice_api::fault::{Code, Fault};
 use trice_compose::diagnostic::{Diagnostic, Mistakes};
 
 use crate::engine::EngineError;
+use crate::registries::SettingsError;
 use crate::template::TemplateError;
 
 /// The code for every ordinary error.
@@ -45,6 +46,9 @@ pub(crate) enum Failure {
     /// The engine could not be asked.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// What the caller's files say about registries is no use.
+    #[error(transparent)]
+    Registries(#[from] SettingsError),
     /// A template of `--format` is wrong.
     #[error("the template of `--format`")]
     Template(#[from] TemplateError),
@@ -96,6 +100,7 @@ impl Failure {
             | Self::Faults(_)
             | Self::Engine(_)
             | Self::Template(_)
+            | Self::Registries(_)
             | Self::Surroundings { .. }
             | Self::Output(_)
             | Self::TimedOut(_) => FAILED,
@@ -120,6 +125,7 @@ impl Failure {
             )],
             Self::Engine(EngineError::Fault(fault)) => vec![Report::of_fault(fault, &None)],
             Self::Engine(error) => vec![Report::new("engine", chain(error), error.hint())],
+            Self::Registries(_) => vec![Report::new("image", chain(self), None)],
             Self::Template(_) => vec![Report::new("usage", chain(self), None)],
             Self::Surroundings { .. } | Self::Output(_) => vec![Report::new("internal", chain(self), None)],
             Self::TimedOut(_) => vec![Report::new("timeout", self.to_string(), None)],

@@ -1,9 +1,9 @@
 //! The command line: arguments in, requests out, answers rendered.
 //!
 //! ```text
-//! arguments unhonoured ── commands/* ── invocation project disk environment directories console
+//! arguments unhonoured ── commands/* ── invocation project disk environment directories console registries
 //!                             │
-//!      operation attached ────┼──── conversation terminal relay ──► engine       requests
+//!  operation attached transfer ┼──── conversation terminal relay ──► engine       requests
 //!                             │
 //!      progress/* logs/* table template listing words failure ──► output         answers
 //! ```
@@ -39,10 +39,12 @@ mod output;
 mod progress;
 mod project;
 mod question;
+mod registries;
 mod relay;
 mod table;
 mod template;
 mod terminal;
+mod transfer;
 mod unhonoured;
 mod words;
 

@@ -30,7 +30,8 @@ impl<'a> Operation<'a> {
     pub(crate) fn begin(engine: &'a Engine, intent: Intent) -> Self {
         let asked_at = clock::now();
         let project = intent.project().clone();
-        Self { engine, project, asked_at, lines: engine.lines(Operate { intent, asked_at }) }
+        let operate = Operate { intent, asked_at, access: engine.access() };
+        Self { engine, project, asked_at, lines: engine.lines(operate) }
     }
 
     /// Returns the moment at which it was asked for.

@@ -88,12 +88,15 @@ impl Progress {
         // Two that wait for the same container are one line for people.
         let id = format!("{} {}", kind(step.object), step.name);
         let saying = (word(step).to_owned(), step.detail.clone());
-        if self.said.insert(id, saying.clone()) == Some(saying) {
+        let is_old = self.said.insert(id, saying.clone()) == Some(saying);
+        if is_old && step.amount.is_none() {
             return;
         }
         let elapsed = self.began.elapsed();
         match &mut self.sink {
             Sink::Live(live) => live.step(step, elapsed),
+            // How far it is, is for those who see it change.
+            Sink::Plain if is_old => {}
             Sink::Plain => self.write(&plain::step(step)),
             Sink::Json => self.write(&json::step(step)),
             Sink::Quiet => {}
@@ -234,6 +237,7 @@ pub(crate) mod tests {
             done: done.to_owned(),
             state,
             detail: None,
+            amount: None,
         }
     }
 
@@ -252,6 +256,10 @@ pub(crate) mod tests {
         let mut progress = Progress::new(sink, Box::new(Shared(shared.clone()))).hide_images(hides_images);
         let image =
             StepEvent { object: ObjectKind::Image, ..step("redis:7", "Loading", "Loaded", StepState::Done) };
+        for bytes in [25, 50] {
+            let amount = Some(trice_api::event::Amount { bytes, of: 100 });
+            progress.step(&StepEvent { state: StepState::Working, amount, ..image.clone() });
+        }
         progress.step(&image);
         progress.step(&step("shop-web-1", "Starting", "Started", StepState::Working));
         progress.step(&step("shop-web-1", "Starting", "Started", StepState::Working));
@@ -266,6 +274,7 @@ pub(crate) mod tests {
     #[test]
     fn plain_progress_is_one_line_a_change_and_a_note_is_told_once() {
         insta::assert_snapshot!(written(Sink::Plain, false), @r"
+         Image redis:7  Loading
          Image redis:7  Loaded
          Container shop-web-1  Starting
         volume data is new
@@ -276,6 +285,11 @@ pub(crate) mod tests {
 
     #[test]
     fn progress_for_programs_is_one_object_a_change() {
+        let images = written(Sink::Json, false);
+        insta::assert_snapshot!(images.lines().take(2).collect::<Vec<_>>().join("\n"), @r#"
+        {"id":"Image redis:7","object":"image","name":"redis:7","status":"Working","text":"Loading","current":25,"total":100,"percent":25}
+        {"id":"Image redis:7","object":"image","name":"redis:7","status":"Working","text":"Loading","current":50,"total":100,"percent":50}
+        "#);
         insta::assert_snapshot!(written(Sink::Json, true), @r#"
         {"id":"Container shop-web-1","object":"container","name":"shop-web-1","status":"Working","text":"Starting"}
         {"level":"note","text":"volume data is new"}

@@ -27,6 +27,11 @@ impl Places {
         Failure::Faults(faults.into_iter().map(placed).collect())
     }
 
+    /// Tells whether the files say how a service's image is made.
+    pub(crate) fn is_built(&self, service: &ServiceName) -> bool {
+        self.0.as_ref().is_some_and(|model| model.has(&format!("services.{service}.build")))
+    }
+
     /// Returns a variable as the files see it: the caller's, else that of `.env`.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         let mut variables = config::environment(self.0.as_ref()?);

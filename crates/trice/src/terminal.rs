@@ -7,10 +7,12 @@
 //! A raw terminal passes keys on as they are: Ctrl-C is for the process. It is restored in every case in
 //! which we still can do anything: at the end, on an error, on a panic, and on signals that end us.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 
 use crate::relay::{Copied, copy, drain, own, settle};
 
@@ -41,6 +43,36 @@ impl Drop for RawMode {
     fn drop(&mut self) {
         restore(&self.before);
     }
+}
+
+/// Reads a line that is not shown. Ctrl-C is an error, after the terminal has been restored.
+pub(crate) fn read_hidden() -> io::Result<String> {
+    let stdin = io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let guard = RawMode { before: before.clone() };
+    restore_on_panic(before.clone());
+    let mut hidden = before;
+    hidden.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+    tcsetattr(&stdin, OptionalActions::Now, &hidden)?;
+    let line = hidden_line(&mut stdin.lock());
+    drop(guard);
+    line
+}
+
+/// Puts a line together from keys.
+fn hidden_line(keys: &mut impl Read) -> io::Result<String> {
+    let mut line = Vec::new();
+    let mut key = [0];
+    loop {
+        match (keys.read(&mut key)?, key[0]) {
+            // The end of what is typed, Ctrl-D, and the end of the line.
+            (0, _) | (_, 4 | b'\r' | b'\n') => break,
+            (_, 3) => return Err(io::ErrorKind::Interrupted.into()),
+            (_, 8 | 127) => drop(line.pop()),
+            (_, byte) => line.push(byte),
+        }
+    }
+    String::from_utf8(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 fn restore(before: &Termios) {
@@ -94,5 +126,19 @@ impl Window {
     /// Waits for the end of the output, however long it takes.
     pub(crate) async fn drain(&mut self) {
         drain(&mut self.outputs).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_line_ends_with_its_end_and_can_be_mended_and_broken_off() {
+        let line = |keys: &[u8]| hidden_line(&mut &*keys).map_err(|error| error.kind());
+        assert_eq!(line(b"secret\nmore").as_deref(), Ok("secret"));
+        assert_eq!(line(b"secre\x7fet\r").as_deref(), Ok("secret"));
+        assert_eq!(line(b"secret").as_deref(), Ok("secret"));
+        assert_eq!(line(b"sec\x03ret\n"), Err(io::ErrorKind::Interrupted));
     }
 }

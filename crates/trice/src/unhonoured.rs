@@ -9,9 +9,9 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Commands.
-const COMMANDS: [&str; 20] = [
-    "alpha", "attach", "bridge", "build", "commit", "cp", "events", "export", "images", "pause", "publish",
-    "pull", "push", "stats", "top", "unpause", "volumes", "wait", "watch", "viz",
+const COMMANDS: [&str; 17] = [
+    "alpha", "attach", "bridge", "build", "commit", "cp", "events", "export", "pause", "publish", "stats",
+    "top", "unpause", "volumes", "wait", "watch", "viz",
 ];
 
 /// Flags: the command, or nothing for all of them, and how the flag is written; `=` says that it takes a

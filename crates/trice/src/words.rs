@@ -96,6 +96,32 @@ pub(crate) fn unpublished(
     container.exposed.iter().copied().filter(move |port| !published.contains(port))
 }
 
+/// Writes a number of bytes with three digits: `2.07MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    size_with(bytes, 3)
+}
+
+/// Writes a number of bytes with at most so many digits that count.
+pub(crate) fn size_with(bytes: u64, digits: usize) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    let mut text = rounded(value, digits);
+    // What rounds up to a thousand is one of the next unit.
+    while text.parse::<f64>().is_ok_and(|shown| shown >= 1000.0) && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+        text = rounded(value, digits);
+    }
+    format!("{text}{}", UNITS[unit])
+}
+
+/// Writes `value` with at most so many digits that count, and without zeros at its end.
+fn rounded(value: f64, digits: usize) -> String {
+    let before = if value < 1.0 { 1 } else { value.log10() as usize + 1 };
+    let text = format!("{value:.*}", digits.saturating_sub(before));
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
 /// Writes a moment as Docker's tools do in columns and JSON.
 pub(crate) fn moment(time: Timestamp) -> String {
     let text = time.rfc3339();
@@ -137,6 +163,24 @@ mod tests {
         for (seconds, words) in cases {
             assert_eq!(roughly(Duration::from_secs(seconds)), words);
         }
+    }
+
+    #[test]
+    fn sizes_have_three_digits_and_the_units_of_thousands() {
+        let cases = [
+            (0, "0B"),
+            (3, "3B"),
+            (999, "999B"),
+            (1_000, "1kB"),
+            (2_065_228, "2.07MB"),
+            (187_400_000, "187MB"),
+            (999_600, "1MB"),
+            (1_500_000_000, "1.5GB"),
+        ];
+        for (bytes, words) in cases {
+            assert_eq!(size(bytes), words);
+        }
+        assert_eq!(size_with(2_065_228, 4), "2.065MB");
     }
 
     #[test]

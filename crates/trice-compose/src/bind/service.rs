@@ -6,10 +6,14 @@ use std::time::Duration;
 use trice_model::health::{HealthTest, Healthcheck};
 use trice_model::image::ImageRef;
 use trice_model::service::{Condition, Dependency, Link, PullPolicy, Service};
+use trice_model::units::parse_duration;
 
 use crate::bind::{BindMistake, Binder, Own, list_at, texts_at};
 use crate::tree::node::Node;
 use crate::tree::path::Path;
+
+/// How often `daily` is.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Binder<'_> {
     /// Returns the service `key`; nothing if it has no image.
@@ -20,7 +24,7 @@ impl Binder<'_> {
         let own = self.own(node, path);
         Some(Service {
             image: self.image(key, node, path)?,
-            pull_policy: self.pull_policy(node, path),
+            pull_policy: self.pull_policy(node),
             replicas: self.replicas(node, path),
             container_name: self.value_at(node, "container_name", path),
             entrypoint: command_at(node, "entrypoint"),
@@ -84,17 +88,20 @@ impl Binder<'_> {
         format!("{}-{}", self.model.name, key.to_lowercase()).parse().ok()
     }
 
-    fn pull_policy(&mut self, node: &Node, path: &Path<'_>) -> PullPolicy {
-        let Some(policy) = node.get("pull_policy") else { return PullPolicy::Missing };
-        match policy.as_text().unwrap_or_default() {
-            "" | "missing" | "if_not_present" => PullPolicy::Missing,
+    fn pull_policy(&self, node: &Node) -> PullPolicy {
+        match node.text_at("pull_policy").unwrap_or_default() {
+            // `refresh` alone does not say how often; Compose takes it so too.
+            "" | "missing" | "if_not_present" | "refresh" => PullPolicy::Missing,
             "always" => PullPolicy::Always,
             "never" => PullPolicy::Never,
-            other => {
-                let what = format!("pull policy `{other}`");
-                self.not_honoured(policy, &path.key("pull_policy"), what);
-                PullPolicy::Missing
-            }
+            "build" => PullPolicy::Build,
+            "daily" => PullPolicy::Refresh(DAY),
+            "weekly" => PullPolicy::Refresh(7 * DAY),
+            // The form has been checked.
+            other => match other.strip_prefix("every_").map(parse_duration) {
+                Some(Ok(age)) => PullPolicy::Refresh(age),
+                Some(Err(_)) | None => PullPolicy::Missing,
+            },
         }
     }
 

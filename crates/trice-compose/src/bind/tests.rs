@@ -1,6 +1,10 @@
 //! What becomes of a model.
 
-use crate::testing::{project, told};
+use std::time::Duration;
+
+use trice_model::service::PullPolicy;
+
+use crate::testing::{load_text, project, told};
 
 #[test]
 fn a_whole_service_comes_out_with_its_types() {
@@ -263,7 +267,6 @@ services:
     security_opt: ['label=disable']
     deploy: { placement: { constraints: [a] }, resources: { reservations: { cpus: '1' } } }
     isolation: process
-    pull_policy: daily
     develop: { watch: [{ path: ., action: rebuild }] }
   db:
     image: x
@@ -287,11 +290,10 @@ secrets: { s: { file: s } }
         not yet: compose.yaml:11:15 services.web.volumes[0]: propagation `shared` is not honoured yet
         not yet: compose.yaml:11:31 services.web.volumes[1]: a mount of type `image` is not honoured yet
         not yet: compose.yaml:12:20 services.web.security_opt[0]: security option `label=disable` is not honoured yet
-        not yet: compose.yaml:15:18 services.web.pull_policy: pull policy `daily` is not honoured yet
-        not yet: compose.yaml:20:70 services.db.networks.n.driver_opts.com.docker.network.endpoint.dns: endpoint option `com.docker.network.endpoint.dns` is not honoured yet
-        not yet: compose.yaml:22:16 networks.n.driver: network driver `macvlan` without the option `parent` is not honoured yet
-        not yet: compose.yaml:22:41 networks.n.ipam: address driver `dhcp` is not honoured yet
-        not yet: compose.yaml:22:80 networks.n.ipam.config[1]: a second subnet of the same version of IP is not honoured yet
+        not yet: compose.yaml:19:70 services.db.networks.n.driver_opts.com.docker.network.endpoint.dns: endpoint option `com.docker.network.endpoint.dns` is not honoured yet
+        not yet: compose.yaml:21:16 networks.n.driver: network driver `macvlan` without the option `parent` is not honoured yet
+        not yet: compose.yaml:21:41 networks.n.ipam: address driver `dhcp` is not honoured yet
+        not yet: compose.yaml:21:80 networks.n.ipam.config[1]: a second subnet of the same version of IP is not honoured yet
         ");
 }
 
@@ -581,4 +583,25 @@ services:
       - /p/compose.yaml
     working_dir: /p
     "#);
+}
+
+#[test]
+fn pull_policies_have_words_and_ages() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let cases = [
+        ("missing", PullPolicy::Missing),
+        ("if_not_present", PullPolicy::Missing),
+        ("refresh", PullPolicy::Missing),
+        ("always", PullPolicy::Always),
+        ("never", PullPolicy::Never),
+        ("build", PullPolicy::Build),
+        ("daily", PullPolicy::Refresh(day)),
+        ("weekly", PullPolicy::Refresh(7 * day)),
+        ("every_1d12h", PullPolicy::Refresh(day + day / 2)),
+    ];
+    for (word, policy) in cases {
+        let text = format!("services: {{ web: {{ image: x, pull_policy: '{word}' }} }}");
+        let mut services = load_text(&text).unwrap().project.services;
+        assert_eq!(services.pop_first().unwrap().1.pull_policy, policy, "{word}");
+    }
 }

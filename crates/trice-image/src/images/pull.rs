@@ -24,6 +24,23 @@ use crate::source::remote;
 use crate::transfer::{RemoteFiles, in_thread};
 
 impl Images {
+    /// Returns when the tag of `name` was last compared with its registry, or since when its image for `platform` is
+    /// here if it never was; `None` if it is not here.
+    ///
+    /// # Errors
+    /// [`ResolveError`] if the store cannot be read.
+    pub fn compared_at(
+        &self,
+        name: &RegistryRef,
+        platform: &Platform,
+    ) -> Result<Option<Timestamp>, ResolveError> {
+        if let Some(checked_at) = self.checked_at(name)? {
+            return Ok(Some(checked_at));
+        }
+        let Some(id) = self.named(name, platform)? else { return Ok(None) };
+        Ok(self.store.get::<ImageRecord>(id.as_str())?.map(|image| image.loaded_at))
+    }
+
     /// Returns when the tag of `name` was last compared with its registry, if ever.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use trice_model::container::{ContainerState, ExitStatus};
 use trice_model::mount::{Mount, MountSource};
 use trice_model::port::HostPort;
 use trice_model::service::{Condition, PullPolicy};
+use trice_model::time::Timestamp;
 
 use crate::testing::{World, name, plan_for, plan_with, services};
 use trice_model::intent::{Recreate, UpOptions};
@@ -153,6 +154,26 @@ fn a_missing_image_is_fetched_before_anything_is_made() {
 }
 
 #[test]
+fn an_image_is_fetched_again_when_its_last_comparison_is_too_long_ago() {
+    let mut world = World::new(&[("web", "shop:1"), ("db", "pg:16")]);
+    world.service("web").pull_policy = PullPolicy::Refresh(Duration::from_nanos(60));
+    let mut compared = |nanos: u64| {
+        let then = Timestamp(world.now().0 - nanos);
+        world.machine.found.compared.insert(name("shop:1"), then);
+        plan_for(&mut world)
+    };
+    assert!(!compared(59).contains("fetch"));
+    assert_snapshot!(compared(61), @"
+    1 fetch image shop:1   not compared with its registry for too long
+    the rest follows from what these steps bring
+    ");
+    let intent = world.wants(UpOptions::default());
+    let plan = world.plan(&intent).unwrap();
+    world.carry_out(&plan);
+    assert!(world.plan(&intent).unwrap().complete, "what was fetched for this intent is not fetched again");
+}
+
+#[test]
 fn an_image_that_must_not_be_fetched_must_be_here() {
     let mut world = World::new(&[("web", "shop:1")]);
     world.machine.found.images.clear();
@@ -161,6 +182,8 @@ fn an_image_that_must_not_be_fetched_must_be_here() {
         plan_for(&mut world),
         @"services.web.image: image `shop:1` is not here, and `pull_policy: never` forbids to fetch it"
     );
+    world.service("web").pull_policy = PullPolicy::Build;
+    assert!(plan_for(&mut world).contains("`pull_policy: build` forbids"));
 }
 
 #[test]

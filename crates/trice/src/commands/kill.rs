@@ -36,6 +36,7 @@ pub(crate) async fn run(args: &KillArgs, invocation: &mut Invocation) -> Result<
             done: "Killed".to_owned(),
             state: StepState::Done,
             detail: None,
+            amount: None,
         });
     }
     if reached.is_empty() {

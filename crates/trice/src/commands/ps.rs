@@ -310,6 +310,7 @@ pub(crate) mod tests {
             service: service.parse().unwrap(),
             role: Role::Replica(number),
             image: "redis:7".to_owned(),
+            image_id: String::new(),
             command: vec!["docker-entrypoint.sh".to_owned(), "redis-server".to_owned()],
             state,
             created_at: Timestamp(NOW.0 - 600 * SECOND),

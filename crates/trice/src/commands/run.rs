@@ -25,6 +25,7 @@ use crate::operation::{self, Operation};
 use crate::output;
 use crate::progress::Progress;
 use crate::project::{Places, Wanted};
+use crate::registries;
 
 /// What is typed after `run`.
 #[derive(Debug, Args)]
@@ -102,6 +103,7 @@ pub(crate) async fn run(args: &RunArgs, invocation: &mut Invocation) -> Result<u
     let Wanted { project, places } = invocation.load(std::slice::from_ref(&args.service))?;
     let mut options = args.options(slug()?, is_on_terminal(), |name| places.variable(name))?;
     let project = args.project(project);
+    let access = registries::access_for(&project, &engine, invocation).await?;
     // Said, and not left to the planner: it is what the container is known by from here on.
     let name = container_name(&project, &options)?;
     options.name = Some(name.clone());
@@ -110,6 +112,7 @@ pub(crate) async fn run(args: &RunArgs, invocation: &mut Invocation) -> Result<u
     if invocation.global.dry_run {
         return operation::dry_run(&engine, intent, &places, invocation.console.progress).await.map(|()| 0);
     }
+    let engine = engine.with_access(access);
     let progress = match args.quiet {
         true => Progress::quiet(),
         false => invocation.progress("run").hide_images(args.quiet_pull),

@@ -7,6 +7,7 @@ use trice_model::name::ServiceName;
 use crate::arguments::scale;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
+use crate::registries;
 
 /// What is typed after `scale`.
 #[derive(Debug, Args)]
@@ -25,6 +26,8 @@ pub(crate) async fn run(args: &ScaleArgs, invocation: &mut Invocation) -> Result
     let options = args.options();
     let services: Vec<ServiceName> = options.services.iter().cloned().collect();
     let wanted = invocation.load(&services)?;
+    let access = registries::access_for(&wanted.project, &engine, invocation).await?;
+    let engine = engine.with_access(access);
     let intent = Intent::Up { project: Box::new(wanted.project), options };
     invocation.operate("scale", &engine, intent, &wanted.places).await
 }

@@ -19,6 +19,7 @@ use crate::logs::prefix::Style;
 use crate::logs::printer::Printer;
 use crate::operation;
 use crate::project::Wanted;
+use crate::registries;
 
 /// What is typed after `up`.
 #[derive(Debug, Args)]
@@ -128,6 +129,8 @@ pub(crate) enum Pull {
     Missing,
     /// Not at all.
     Never,
+    /// As the files say.
+    Policy,
 }
 
 impl Pull {
@@ -137,6 +140,7 @@ impl Pull {
             Self::Always => PullPolicy::Always,
             Self::Missing => PullPolicy::Missing,
             Self::Never => PullPolicy::Never,
+            Self::Policy => return,
         };
         project.services.values_mut().for_each(|service| service.pull_policy = policy);
     }
@@ -167,6 +171,8 @@ pub(crate) async fn run(args: &UpArgs, invocation: &mut Invocation) -> Result<u8
     if let Some(pull) = args.converge.pull {
         pull.put_on(&mut wanted.project);
     }
+    let access = registries::access_for(&wanted.project, &engine, invocation).await?;
+    let engine = engine.with_access(access);
     let options = args.options(orphans_go(invocation));
     if args.is_detached() || invocation.global.dry_run {
         return converge(&engine, wanted, options, args.wait_timeout, &args.converge, invocation).await;
@@ -188,6 +194,8 @@ pub(crate) async fn create(args: &CreateArgs, invocation: &mut Invocation) -> Re
     if let Some(pull) = args.converge.pull {
         pull.put_on(&mut wanted.project);
     }
+    let access = registries::access_for(&wanted.project, &engine, invocation).await?;
+    let engine = engine.with_access(access);
     let options =
         UpOptions { no_start: true, ..args.converge.options(&args.services, orphans_go(invocation)) };
     converge(&engine, wanted, options, None, &args.converge, invocation).await

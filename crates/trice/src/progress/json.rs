@@ -23,7 +23,14 @@ pub(super) fn step(step: &StepEvent) -> String {
         text: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        current: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        percent: Option<u64>,
     }
+    let amount = step.amount;
     let line = Line {
         id: format!("{} {}", kind(step.object), step.name),
         object: step.object,
@@ -31,6 +38,9 @@ pub(super) fn step(step: &StepEvent) -> String {
         status,
         text: word(step),
         detail: step.detail.as_deref(),
+        current: amount.map(|amount| amount.bytes),
+        total: amount.map(|amount| amount.of),
+        percent: amount.map(|amount| (amount.bytes * 100).checked_div(amount.of).unwrap_or(100)),
     };
     // Texts always have a JSON form.
     serde_json::to_string(&line).unwrap_or_default() + "\n"

@@ -16,6 +16,7 @@ use std::time::Duration;
 use trice_api::event::{StepEvent, StepState};
 
 use super::{Window, kind, word};
+use crate::words;
 
 /// One for each picture.
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
@@ -37,6 +38,18 @@ struct Object {
     since: Duration,
     /// When it ended.
     until: Option<Duration>,
+}
+
+impl Object {
+    /// Says how far it is, and how fast: `12.3MB of 45MB 8.1MB/s`.
+    fn amount(&self, elapsed: Duration) -> Option<String> {
+        let amount = self.step.amount.filter(|_| self.step.state == StepState::Working)?;
+        let seconds = elapsed.saturating_sub(self.since).as_secs_f64();
+        // What has just begun has no speed.
+        let speed = (seconds > 0.2).then(|| words::size((amount.bytes as f64 / seconds) as u64));
+        let speed = speed.map(|speed| format!(" {speed}/s")).unwrap_or_default();
+        Some(format!("{} of {}{speed}", words::size(amount.bytes), words::size(amount.of)))
+    }
 }
 
 impl Live {
@@ -146,10 +159,9 @@ impl Live {
             StepState::Failed => ('✘', "\x1b[31m"),
         };
         let time = seconds(object.until.unwrap_or(elapsed).saturating_sub(object.since));
-        let words = match &step.detail {
-            Some(detail) => format!("{} {detail}", word(step)),
-            None => word(step).to_owned(),
-        };
+        let mut words = word(step).to_owned();
+        words.extend(step.detail.iter().map(|detail| format!(" {detail}")));
+        words.extend(object.amount(elapsed).map(|amount| format!(" {amount}")));
         let (begin, end) = if self.colours { (colour, "\x1b[0m") } else { ("", "") };
         format!(" {begin}{mark}{end} {:<width$}  {begin}{words:<16}{end} {time:>6}", title(step))
     }
@@ -251,6 +263,19 @@ mod tests {
         let left = visible(&live.last_picture(at(500), &WINDOW, None));
         assert_eq!(left, "ESC[3A ✔ Container shop-db-1  Started            0.2s\n");
         assert_eq!(live.last_picture(at(600), &WINDOW, None), "");
+    }
+
+    #[test]
+    fn what_comes_from_far_away_shows_how_far_and_how_fast() {
+        let mut live = Live::new("pull", false);
+        let pulling = step("x", "Pulling", "Pulled", StepState::Working);
+        live.step(&pulling, at(0));
+        let amount = Some(trice_api::event::Amount { bytes: 12_300_000, of: 45_000_000 });
+        live.step(&StepEvent { amount, ..pulling }, at(100));
+        let picture = visible(&live.picture(at(1500), &Window { columns: 80, rows: 24 }));
+        assert!(picture.contains("Pulling 12.3MB of 45MB 8.2MB/s"), "{picture}");
+        live.step(&step("x", "Pulling", "Pulled", StepState::Done), at(1600));
+        assert!(!live.picture(at(1700), &WINDOW).contains("MB"));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl OneOff<'_> {
         let mut logs = (!self.tty).then(|| LogLines::new(self.engine, self.log(asked_at)));
         let mut printer = Printer::new("", Style { names: false, colours: false }, false, false);
         let pipes = Pipes::open(self.stdin && !self.tty, false).map_err(EngineError::Stream)?;
-        let run = Run { intent: self.intent.clone(), asked_at };
+        let run = Run { intent: self.intent.clone(), asked_at, access: self.engine.access() };
         let end = self.engine.stream(&run).await?;
         let mut conversation = Conversation::begin(end, &pipes.theirs, self.stdin, Signals::PassOn)?;
         let mut frames = interval(FRAME);

@@ -1,0 +1,299 @@
+//! Images: from registries and to them, in use and out of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use crate::registry::{Layout, Registry};
+use crate::scenario::{Ran, Scenario, scenario_of};
+
+/// A project with one service of an image that the registry has.
+fn project(image: &str) -> String {
+    format!(
+        "name: shop\nservices:\n  web:\n    image: {image}\n    network_mode: none\n    stop_grace_period: 0s\n"
+    )
+}
+
+/// Runs `steps` with a registry that has `app:1`, and a project that wants it.
+fn shop(steps: impl FnOnce(&Scenario, &Registry, &Layout) + Send) {
+    scenario_of(&project("nothing"), |shop| {
+        let registry = Registry::open(shop);
+        let layout = Layout::new(shop, "layout", "one", "--config.label=tier=front");
+        registry.fill(&layout, "1", "app:1");
+        shop.rewrite(&project(&registry.name("app:1")));
+        steps(shop, &registry, &layout);
+    });
+}
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.stdout()).expect("JSON")
+}
+
+fn text(shop: &Scenario) -> String {
+    shop.shell("web", "cat /text")
+}
+
+#[test]
+fn up_pulls_what_is_not_here_and_nothing_that_is() {
+    shop(|shop, registry, _| {
+        let name = registry.name("app:1");
+        let plan = shop.trice("plan").success().stdout();
+        assert!(plan.contains(&format!("fetch image {name}")), "{plan}");
+        let first = shop.trice("up -d").success().stderr();
+        assert!(first.contains(&format!(" Image {name}  Pulled\n")), "{first}");
+        assert_eq!(text(shop), "one");
+        let again = shop.trice("up -d --force-recreate").success().stderr();
+        assert!(!again.contains("Image"), "{again}");
+        let quiet = shop.trice("up -d --force-recreate --pull always --quiet-pull").success().stderr();
+        assert!(!quiet.contains("Image"), "{quiet}");
+        let hurried = shop.trice("--progress json up -d --force-recreate --pull always").success().stderr();
+        assert!(hurried.contains(r#""status":"Done","text":"Pulled""#), "{hurried}");
+        let images = shop.trice("images --format json").success();
+        assert_eq!(json(&images)[0]["ContainerName"], "shop-web-1");
+        assert_eq!(json(&images)[0]["Repository"], registry.name("app"));
+    });
+}
+
+#[test]
+fn a_service_gets_the_new_image_of_its_tag_when_its_policy_says_so() {
+    shop(|shop, registry, layout| {
+        let with = |policy: &str| {
+            shop.rewrite(&format!("{}    pull_policy: {policy}\n", project(&registry.name("app:1"))));
+            shop.trice("up -d")
+        };
+        let refused = with("never").code(1).stderr();
+        assert!(refused.contains("`pull_policy: never` forbids to fetch it"), "{refused}");
+        with("missing").success();
+        let id = shop.ids();
+        layout.change("2", "two");
+        registry.fill(layout, "2", "app:1");
+        for policy in ["missing", "if_not_present", "never", "daily", "weekly", "every_12h"] {
+            with(policy).success();
+            assert_eq!((shop.ids(), text(shop).as_str()), (id.clone(), "one"), "{policy}");
+        }
+        with("every_1ms").success();
+        assert_eq!(text(shop), "two");
+        layout.change("3", "three");
+        registry.fill(layout, "3", "app:1");
+        with("always").success();
+        assert_eq!(text(shop), "three");
+        let id = shop.ids();
+        with("always").success();
+        assert_eq!(shop.ids(), id, "the same image makes no other container");
+    });
+}
+
+#[test]
+fn pull_fetches_what_the_services_name_and_says_what_it_could_not() {
+    shop(|shop, registry, _| {
+        let (there, gone) = (registry.name("app:1"), registry.name("gone:1"));
+        let services =
+            [("web", &there, "depends_on: [db]"), ("db", &gone, ""), ("own", &gone, "pull_policy: never")];
+        let services =
+            services.map(|(name, image, more)| format!("  {name}: {{ image: '{image}', {more} }}\n"));
+        shop.rewrite(&format!("name: shop\nservices:\n{}", services.concat()));
+        let failed = shop.trice("pull").code(1);
+        assert!(failed.stderr().contains(&format!("image {gone}: pull `{gone}`")), "{}", failed.stderr());
+        assert!(failed.stderr().contains(&format!(" Image {there}  Pulled")), "{}", failed.stderr());
+        shop.trice("image rm").code(1);
+        shop.trice(&format!("image rm {there}")).success();
+        shop.trice("pull web").success();
+        shop.trice("pull --include-deps web").code(1);
+        let ignored = shop.trice("pull --ignore-pull-failures").success().stderr();
+        assert!(ignored.contains("warning: image"), "{ignored}");
+        assert_eq!(shop.trice("pull -q web").success().stderr(), "");
+        let plain = shop.trice("pull --policy missing web").success().stderr();
+        assert!(!plain.contains("Pull"), "{plain}");
+        let dry = shop.trice("--dry-run pull web").success().stdout();
+        assert_eq!(dry, format!("pull image {there}\n"));
+    });
+}
+
+#[test]
+fn an_image_gets_another_name_and_is_sent_where_that_says() {
+    shop(|shop, registry, _| {
+        let (one, two) = (registry.name("app:1"), registry.name("team/shop:2"));
+        assert_eq!(shop.trice(&format!("image pull {one}")).success().stdout(), format!("{one}\n"));
+        assert_eq!(shop.trice(&format!("image tag {one} {two}")).success().stdout(), "");
+        let pushed = shop.trice(&format!("image push {two}")).success();
+        let there = registry.inspect("team/shop:2");
+        assert_eq!(pushed.stdout(), format!("{two}: digest: {}\n", there["Digest"].as_str().unwrap()));
+        assert_eq!(there["Layers"], registry.inspect("app:1")["Layers"]);
+        assert_eq!(shop.trice(&format!("image push -q {two}")).success().stdout(), format!("{two}\n"));
+        shop.trice("image push nothing:1").code(1);
+        shop.trice("image tag nothing:1 x").code(1);
+        let digest = format!("{}@{}", registry.name("team/shop"), there["Digest"].as_str().unwrap());
+        shop.trice(&format!("image rm {one} {two}")).success();
+        assert_eq!(shop.trice("image ls -q").success().stdout(), "");
+        shop.trice(&format!("image pull {digest}")).success();
+        let listed = shop.trice("image ls --digests --format json").success();
+        assert_eq!(json(&listed)["Digest"], there["Digest"]);
+    });
+}
+
+#[test]
+fn images_are_shown_as_docker_shows_them() {
+    shop(|shop, registry, _| {
+        let name = registry.name("app:1");
+        shop.trice("up -d").success();
+        let row = json(&shop.trice("image ls --format json").success());
+        assert_eq!((&row["Repository"], &row["Tag"]), (&registry.name("app").into(), &"1".into()));
+        assert_eq!(row["Containers"], "1");
+        let whole = shop.trice("image ls -q --no-trunc").success().stdout();
+        let all = json(&shop.trice(&format!("image inspect {name}")).success());
+        assert_eq!(format!("{}\n", all[0]["Id"].as_str().unwrap()), whole);
+        assert_eq!(all[0]["RepoTags"][0], name.as_str());
+        assert_eq!(all[0]["Config"]["Cmd"], serde_json::json!(["sleep", "1000"]));
+        assert_eq!(all[0]["Config"]["Labels"]["tier"], "front");
+        assert_eq!(all[0]["RootFS"]["Layers"].as_array().unwrap().len(), 2);
+        let id = shop.trice(&format!("image inspect --format {{{{.Id}}}} {name}")).success().stdout();
+        assert_eq!(id, whole);
+        let partly = shop.trice(&format!("image inspect nothing {name}")).code(1);
+        assert_eq!(json(&partly).as_array().unwrap().len(), 1);
+        assert!(partly.stderr().contains("there is no image `nothing` here"), "{}", partly.stderr());
+        let history = shop.trice(&format!("image history --format json {name}")).success().stdout();
+        assert_eq!(history.lines().count(), 3, "{history}");
+    });
+}
+
+#[test]
+fn what_a_container_uses_stays_until_that_is_gone() {
+    shop(|shop, registry, _| {
+        let name = registry.name("app:1");
+        shop.trice("up -d").success();
+        let refused = shop.trice(&format!("image rm {name}")).code(1);
+        assert!(refused.stderr().contains("in use by a container"), "{}", refused.stderr());
+        assert_eq!(shop.trice("image prune -af").success().stdout(), "Total reclaimed space: 0B\n");
+        let untagged = shop.trice(&format!("image rm -f {name}")).success().stdout();
+        assert!(
+            untagged.contains(&format!("Untagged: {name}\n")) && !untagged.contains("Deleted"),
+            "{untagged}"
+        );
+        shop.trice("image prune -f").success();
+        shop.trice("restart").success();
+        assert_eq!(text(shop), "one");
+        shop.trice("down").success();
+        let pruned = shop.trice("image prune -f").success().stdout();
+        assert!(pruned.contains("deleted: sha256:") && !pruned.contains("space: 0B"), "{pruned}");
+        assert_eq!(shop.trice("image ls -q").success().stdout(), "");
+        shop.trice("up -d").success();
+        assert_eq!(text(shop), "one");
+    });
+}
+
+#[test]
+fn a_guarded_registry_lets_in_whoever_has_logged_in() {
+    scenario_of(&project("nothing"), |shop| {
+        let registry = Registry::guarded(shop);
+        let layout = Layout::new(shop, "layout", "guarded", "");
+        registry.fill(&layout, "1", "app:1");
+        shop.rewrite(&project(&registry.name("app:1")));
+        let host = &registry.host;
+        let folder = shop.home().join("docker");
+        let with_config = |line: &str, input: &str| {
+            let mut command = shop.command(&line.split_whitespace().collect::<Vec<_>>());
+            command.env("DOCKER_CONFIG", &folder);
+            Ran::with_input(command, line, input)
+        };
+        let refused = with_config("up -d", "").code(1);
+        assert!(refused.stderr().contains("trice login"), "{}", refused.stderr());
+        let login = format!("login -u me --password-stdin {host}");
+        with_config(&login, "wrong\n").code(1);
+        assert!(!folder.join("config.json").exists(), "what lets nobody in is not kept");
+        let entered = with_config(&login, "secret\n").success();
+        assert_eq!(entered.stdout(), "Login Succeeded\n");
+        assert!(entered.stderr().contains("kept unencrypted in"), "{}", entered.stderr());
+        let file = fs::metadata(folder.join("config.json")).unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+        with_config(&format!("login {host}"), "").success();
+        with_config("up -d", "").success();
+        assert_eq!(text(shop), "guarded");
+        let (one, two) = (registry.name("app:1"), registry.name("other:1"));
+        with_config(&format!("image tag {one} {two}"), "").success();
+        with_config(&format!("image push {two}"), "").success();
+        assert_eq!(registry.inspect("other:1")["Layers"], registry.inspect("app:1")["Layers"]);
+        let found = with_config(&format!("search {host}/o --format {{{{.Name}}}}"), "").success();
+        assert_eq!(found.stdout(), "other\n");
+        let left = with_config(&format!("logout {host}"), "").success();
+        assert_eq!(left.stdout(), format!("Removing login credentials for {host}\n"));
+        assert_eq!(
+            with_config(&format!("logout {host}"), "").success().stdout(),
+            format!("Not logged in to {host}\n")
+        );
+        with_config(&format!("image push {two}"), "").code(1);
+        let log = shop.log();
+        assert!(!log.contains("secret"), "{log}");
+    });
+}
+
+#[test]
+fn a_program_that_keeps_credentials_is_asked_for_what_is_used_and_one_that_is_gone_stops_no_pull() {
+    scenario_of(&project("nothing"), |shop| {
+        let (open, guarded) = (Registry::open(shop), Registry::guarded(shop));
+        let layout = Layout::new(shop, "layout", "kept", "");
+        open.fill(&layout, "1", "app:1");
+        guarded.fill(&layout, "1", "app:1");
+        let programs = shop.home().join("programs");
+        fs::create_dir(&programs).unwrap();
+        let helper = programs.join("docker-credential-vault");
+        let answer = format!(r#"{{"ServerURL":"{}","Username":"me","Secret":"secret"}}"#, guarded.host);
+        fs::write(
+            &helper,
+            format!("#!/bin/sh\necho asked >>{}/asked\necho '{answer}'\n", shop.home().display()),
+        )
+        .unwrap();
+        fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).unwrap();
+        let config = shop.home().join("docker/config.json");
+        fs::create_dir(config.parent().unwrap()).unwrap();
+        let helpers = serde_json::json!({ "credHelpers": { &guarded.host: "vault", &open.host: "gone" } });
+        fs::write(&config, helpers.to_string()).unwrap();
+        let trice = |line: &str| {
+            let mut command = shop.command(&line.split_whitespace().collect::<Vec<_>>());
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("DOCKER_CONFIG", config.parent().unwrap());
+            command.env("PATH", format!("{}:{path}", programs.display()));
+            Ran::with_input(command, line, "")
+        };
+        let asked = || fs::read_to_string(shop.home().join("asked")).unwrap_or_default().lines().count();
+        shop.rewrite(&project(&guarded.name("app:1")));
+        trice("up -d").success();
+        assert_eq!((text(shop).as_str(), asked()), ("kept", 1));
+        trice("up -d --force-recreate").success();
+        assert_eq!(asked(), 1, "what is here needs no credentials");
+        let pulled = trice(&format!("image pull {}", open.name("app:1"))).success();
+        assert!(pulled.stderr().contains("going on without credentials for"), "{}", pulled.stderr());
+        trice(&format!("image push {}", open.name("app:1"))).code(1);
+    });
+}
+
+#[test]
+fn a_mirror_is_asked_first_and_the_registry_itself_where_that_has_nothing() {
+    scenario_of(&project("nothing"), |shop| {
+        let registry = Registry::start(shop, "registry", "");
+        let mirror = Registry::start(shop, "mirror", "");
+        let layout = Layout::new(shop, "layout", "original", "");
+        layout.change("2", "mirrored");
+        registry.fill(&layout, "1", "app:1");
+        registry.fill(&layout, "1", "only:1");
+        mirror.fill(&layout, "2", "app:1");
+        let settings = shop.home().join("config/trice/registries.json");
+        fs::create_dir_all(settings.parent().unwrap()).unwrap();
+        let mirrors =
+            serde_json::json!({ "mirrors": { &registry.host: [format!("http://{}", mirror.host)] } });
+        fs::write(&settings, mirrors.to_string()).unwrap();
+        let trice = |line: &str| {
+            let mut command = shop.command(&line.split_whitespace().collect::<Vec<_>>());
+            command.env("XDG_CONFIG_HOME", shop.home().join("config"));
+            Ran::with_input(command, line, "")
+        };
+        for (image, content) in [("app:1", "mirrored"), ("only:1", "original")] {
+            shop.rewrite(&project(&registry.name(image)));
+            trice("up -d").success();
+            assert_eq!(text(shop), content, "{image}");
+        }
+        fs::write(&settings, r#"{ "miror": {} }"#).unwrap();
+        let wrong = trice("up -d").code(1).stderr();
+        assert!(wrong.contains("unknown field `miror`"), "{wrong}");
+    });
+}
