@@ -47,6 +47,8 @@ pub(crate) enum CheckMistake {
     BadDevice(String),
     #[error("the short forms of this file stand for more than {MAX_MADE} values")]
     TooMany,
+    #[error("there are more than {MAX_NAMES} here")]
+    TooManyNames,
     #[error(transparent)]
     Scalar(#[from] ScalarMistake),
     #[error(transparent)]
@@ -59,6 +61,9 @@ pub(crate) enum CheckMistake {
 
 /// How many values the short forms of a file may stand for together: `1-65535:1-65535` is as long as `80:80`.
 const MAX_MADE: usize = 70_000;
+
+/// How many services, networks and the like a file may have.
+const MAX_NAMES: usize = 10_000;
 
 /// A check that goes on.
 pub(crate) struct Check<'r> {
@@ -168,7 +173,7 @@ impl Check<'_> {
             let extension = object.extensible && key.starts_with("x-");
             if !extension {
                 // After so many, nobody reads what may be meant.
-                let hint = (self.report.mistakes.len() < 1_000).then(|| suggest::for_unknown(key, object));
+                let hint = (!self.report.mistakes.is_full()).then(|| suggest::for_unknown(key, object));
                 let mistake = CheckMistake::Unknown(key.to_owned());
                 self.report.mistake(entry.key, here, mistake).hint = hint.flatten();
             }
@@ -181,6 +186,10 @@ impl Check<'_> {
             self.wrong(node, path, "a mapping");
             return;
         };
+        if keys == Keys::Names && map.len() > MAX_NAMES {
+            self.refuse(node, path, CheckMistake::TooManyNames);
+            return;
+        }
         let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let valid = |key: &str| keys == Keys::Any || (!key.is_empty() && key.chars().all(is_name));
         map.retain(|key, entry| {

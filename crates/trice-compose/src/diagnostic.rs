@@ -37,8 +37,15 @@ pub struct Place {
     pub line: u32,
     /// The column in characters, counted from 1.
     pub column: u32,
-    /// The line's text.
+    /// The line's text, or of a long one what is around the column.
     pub excerpt: String,
+    /// How many characters of the line are left out before the excerpt.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cut: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Another place that has to do with a mistake.
@@ -69,20 +76,16 @@ impl fmt::Display for Place {
 impl Place {
     /// Writes the line with a mark under the column.
     fn excerpt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// A longer line is cut: one line of a minified file can be megabytes.
-        const WIDEST: usize = 160;
         if self.excerpt.trim().is_empty() {
             return Ok(());
         }
         let number = self.line.to_string();
         let blank = " ".repeat(number.len());
-        let column = self.column.saturating_sub(1) as usize;
-        let start = if column < WIDEST { 0 } else { column - WIDEST / 2 };
-        let shown: String = self.excerpt.chars().skip(start).take(WIDEST).collect();
+        let column = self.column.saturating_sub(1).saturating_sub(self.cut) as usize;
         // Tabs keep their width, so that the mark stands below its character.
         let indent = |c: char| if c == '\t' { '\t' } else { ' ' };
-        let before: String = shown.chars().take(column - start).map(indent).collect();
-        write!(f, "\n  {number} | {}\n  {blank} | {before}^", shown.trim_end())
+        let before: String = self.excerpt.chars().take(column).map(indent).collect();
+        write!(f, "\n  {number} | {}\n  {blank} | {before}^", self.excerpt.trim_end())
     }
 }
 
@@ -109,6 +112,7 @@ impl fmt::Display for Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::load_text;
 
     fn at(column: u32, excerpt: &str) -> Diagnostic {
         Diagnostic {
@@ -117,6 +121,7 @@ mod tests {
                 line: 14,
                 column,
                 excerpt: excerpt.to_owned(),
+                cut: 0,
             }),
             path: "services.web.ports[0]".to_owned(),
             message: "host port `80800` is above 65535".to_owned(),
@@ -136,12 +141,23 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_stands_right_after_tabs_and_in_endless_lines() {
+    fn the_mark_stands_right_after_tabs() {
         let shown = at(3, "\t\tx").to_string();
         assert!(shown.contains("\n     | \t\t^"), "{shown}");
-        let shown = at(100_001, &format!("{}!{}", "a".repeat(100_000), "b".repeat(100_000))).to_string();
+    }
+
+    #[test]
+    fn of_a_long_line_what_is_around_the_column_is_shown() {
+        let text = format!("x-a: [{}{{a: 1, a: 2}}, {}]", "1, ".repeat(300), "2, ".repeat(300));
+        let shown = told(&text);
         let lines: Vec<&str> = shown.lines().collect();
-        assert_eq!(lines[1].find('!'), lines[2].find('^'));
+        assert_eq!(lines[1].chars().nth(lines[2].find('^').expect("there is a mark")), Some('a'), "{shown}");
         assert!(lines[1].len() < 200);
+        let megabytes = format!("x-a: [{}{{a: 1, a: 2}}]", "1, ".repeat(100_000));
+        assert!(told(&megabytes).len() < 300);
+    }
+
+    fn told(text: &str) -> String {
+        load_text(text).expect_err("a key is there twice").to_string()
     }
 }

@@ -26,9 +26,18 @@ pub(crate) enum EnvFileMistake {
     NoKey,
     #[error("the quote is not closed")]
     OpenQuote,
+    #[error("the file is larger than {} MiB", MAX_BYTES >> 20)]
+    TooLarge,
+    #[error("the file has more than {MAX_VARIABLES} variables")]
+    TooMany,
     #[error(transparent)]
     Template(#[from] TemplateMistake),
 }
+
+/// The largest file, in bytes.
+const MAX_BYTES: usize = 4 << 20;
+/// The most variables of a file.
+const MAX_VARIABLES: usize = 50_000;
 
 /// What was read, and what is worth saying about it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -45,7 +54,8 @@ pub(crate) struct EnvFile {
 pub(crate) fn parse<'a>(text: &str, file: FileId, outer: &dyn Fn(&str) -> Option<&'a str>) -> EnvFile {
     let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let mut reader = Reader { text, lines, offset: 0, file, outer, found: EnvFile::default() };
-    if let Err((offset, mistake)) = reader.file() {
+    let read = if text.len() > MAX_BYTES { Err((0, EnvFileMistake::TooLarge)) } else { reader.file() };
+    if let Err((offset, mistake)) = read {
         reader.found.mistake = Some((reader.span(offset), mistake));
     }
     reader.found
@@ -54,6 +64,10 @@ pub(crate) fn parse<'a>(text: &str, file: FileId, outer: &dyn Fn(&str) -> Option
 /// Reads the env file `text` as `docker run --env-file` does: a key, `=`, and the rest of the line as it stands.
 pub(crate) fn parse_raw<'a>(text: &str, file: FileId, outer: &dyn Fn(&str) -> Option<&'a str>) -> EnvFile {
     let mut found = EnvFile::default();
+    if text.len() > MAX_BYTES {
+        found.mistake = Some((Span::file_start(file), EnvFileMistake::TooLarge));
+        return found;
+    }
     for (number, line) in text.lines().enumerate() {
         let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
@@ -71,6 +85,10 @@ pub(crate) fn parse_raw<'a>(text: &str, file: FileId, outer: &dyn Fn(&str) -> Op
         }
         if let Some(value) = value {
             found.variables.assign(key, value.to_owned(), span);
+        }
+        if found.variables.len() > MAX_VARIABLES {
+            found.mistake = Some((span, EnvFileMistake::TooMany));
+            break;
         }
     }
     found
@@ -138,6 +156,9 @@ impl<'b> Reader<'_, 'b> {
         };
         let span = self.span(start);
         self.found.variables.assign(key, value, span);
+        if self.found.variables.len() > MAX_VARIABLES {
+            return Err((start, EnvFileMistake::TooMany));
+        }
         Ok(())
     }
 

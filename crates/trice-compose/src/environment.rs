@@ -19,8 +19,18 @@ pub(crate) struct Variable {
     pub(crate) value: String,
     /// The line of an env file; `None` for the caller's environment.
     pub(crate) span: Option<Span>,
-    /// Values that lost against this one.
+    /// Values that lost against this one, the newest first; of very many, some.
     pub(crate) shadowed: Vec<(Span, String)>,
+}
+
+impl Variable {
+    /// Remembers `loser` and what it had won against.
+    fn shadow(&mut self, loser: Self) {
+        /// A file can give a variable a value a million times.
+        const MOST: usize = 32;
+        let all = loser.span.map(|span| (span, loser.value)).into_iter().chain(loser.shadowed);
+        self.shadowed.extend(all.take(MOST.saturating_sub(self.shadowed.len())));
+    }
 }
 
 impl Environment {
@@ -53,34 +63,33 @@ impl Environment {
                 None => {
                     self.variables.insert(name, variable);
                 }
-                Some(winner) => {
-                    winner.shadowed.extend(variable.span.map(|span| (span, variable.value)));
-                    winner.shadowed.extend(variable.shadowed);
-                }
+                Some(winner) => winner.shadow(variable),
             }
         }
     }
 
     /// Gives `name` the value that stands at `span`, in place of an earlier one of the same file or of a file before.
     pub(crate) fn assign(&mut self, name: &str, value: String, span: Span) {
-        let earlier = self.variables.remove(name);
-        let mut shadowed = Vec::new();
-        if let Some(earlier) = earlier {
-            shadowed.extend(earlier.span.map(|span| (span, earlier.value)));
-            shadowed.extend(earlier.shadowed);
+        let mut variable = Variable { value, span: Some(span), shadowed: Vec::new() };
+        if let Some(earlier) = self.variables.remove(name) {
+            variable.shadow(earlier);
         }
-        self.variables.insert(name.to_owned(), Variable { value, span: Some(span), shadowed });
+        self.variables.insert(name.to_owned(), variable);
     }
 
     /// Gives all names of `later` its values, in place of earlier ones.
     pub(crate) fn assign_all(&mut self, later: Self) {
         for (name, mut variable) in later.variables {
             if let Some(earlier) = self.variables.remove(&name) {
-                variable.shadowed.extend(earlier.span.map(|span| (span, earlier.value)));
-                variable.shadowed.extend(earlier.shadowed);
+                variable.shadow(earlier);
             }
             self.variables.insert(name, variable);
         }
+    }
+
+    /// Returns how many variables there are.
+    pub(crate) fn len(&self) -> usize {
+        self.variables.len()
     }
 
     /// Returns all variables, sorted by name.

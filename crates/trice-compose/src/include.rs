@@ -31,7 +31,12 @@ enum IncludeMistake {
     Cycle(String),
     #[error("`path` is missing: say which file is included")]
     NoPath,
+    #[error("files include each other more than {MAX_DEPTH} deep")]
+    TooDeep,
 }
+
+/// The longest chain of files that include each other.
+const MAX_DEPTH: usize = 32;
 
 impl Loader<'_> {
     /// Copies what `document`, which stands in `file`, includes into it.
@@ -109,6 +114,10 @@ impl Loader<'_> {
                 return Err(Unreadable);
             }
             found.push(whole);
+        }
+        if context.chain.len() >= MAX_DEPTH {
+            self.report.mistake(entry.span, path, IncludeMistake::TooDeep);
+            return Err(Unreadable);
         }
         if found.is_empty() {
             if !entry.is_bad() {

@@ -7,7 +7,7 @@ use crate::tree::node::{Node, Rule, Value};
 use crate::tree::path::Path;
 
 /// The most text that variables may add to a document, in bytes.
-const MAX_ADDED: usize = 32 << 20;
+const MAX_ADDED: usize = 16 << 20;
 
 /// A document grows beyond measure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -34,7 +34,7 @@ use crate::{conflicts, defaults, external, interpolate, merge, paths};
 /// The most Compose files that a project may be made of, each counted as often as it is read.
 const MAX_FILES: usize = 10_000;
 /// The most values that `extends` may copy.
-const MAX_COPIES: usize = 300_000;
+const MAX_COPIES: usize = 200_000;
 
 /// What can go wrong with a file as a whole.
 #[derive(Debug, thiserror::Error)]

@@ -10,13 +10,22 @@ use crate::tree::span::Span;
 /// What has been found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    pub(crate) mistakes: Vec<Finding>,
-    pub(crate) warnings: Vec<Finding>,
-    pub(crate) not_honoured: Vec<Finding>,
+    pub(crate) mistakes: Findings,
+    pub(crate) warnings: Findings,
+    pub(crate) not_honoured: Findings,
+}
+
+/// Findings of one kind. Nobody reads on after a thousand: of more, only the number is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    kept: Vec<Finding>,
+    more: usize,
+    /// Takes what is added to a finding that is not kept.
+    dropped: Finding,
 }
 
 /// Something found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Finding {
     pub(crate) span: Option<Span>,
     pub(crate) path: String,
@@ -28,22 +37,22 @@ pub(crate) struct Finding {
 impl Report {
     /// Notes a mistake at `span`, where the key path is `path`.
     pub(crate) fn mistake(&mut self, span: Span, path: impl Display, mistake: impl Display) -> &mut Finding {
-        note(&mut self.mistakes, Some(span), path.to_string(), mistake.to_string())
+        self.mistakes.note(Some(span), &path, &mistake)
     }
 
     /// Notes a mistake that is in no file.
     pub(crate) fn mistake_nowhere(&mut self, mistake: impl Display) -> &mut Finding {
-        note(&mut self.mistakes, None, String::new(), mistake.to_string())
+        self.mistakes.note(None, &"", &mistake)
     }
 
     /// Notes something that works, but perhaps not as it is meant.
     pub(crate) fn warning(&mut self, span: Span, path: impl Display, warning: impl Display) -> &mut Finding {
-        note(&mut self.warnings, Some(span), path.to_string(), warning.to_string())
+        self.warnings.note(Some(span), &path, &warning)
     }
 
     /// Notes a warning that is about no file.
     pub(crate) fn warning_nowhere(&mut self, warning: impl Display) -> &mut Finding {
-        note(&mut self.warnings, None, String::new(), warning.to_string())
+        self.warnings.note(None, &"", &warning)
     }
 
     /// Notes something that is right, but that trice cannot do yet.
@@ -53,7 +62,7 @@ impl Report {
         path: impl Display,
         what: impl Display,
     ) -> &mut Finding {
-        note(&mut self.not_honoured, Some(span), path.to_string(), what.to_string())
+        self.not_honoured.note(Some(span), &path, &what)
     }
 }
 
@@ -64,15 +73,77 @@ impl Finding {
         self
     }
 
-    /// Adds another place that has to do with it.
+    /// Adds another place that has to do with it; of very many, the first.
     pub(crate) fn related(&mut self, span: Span, message: impl Into<String>) -> &mut Self {
-        self.related.push((span, message.into()));
+        const MOST: usize = 20;
+        if self.related.len() < MOST {
+            self.related.push((span, shortened(&message.into())));
+        }
         self
     }
 }
 
-fn note(list: &mut Vec<Finding>, span: Option<Span>, path: String, message: String) -> &mut Finding {
-    list.push(Finding { span, path, message, hint: None, related: Vec::new() });
-    let last = list.len() - 1;
-    &mut list[last]
+impl Findings {
+    const MOST: usize = 1_000;
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Tells whether no more is kept, so that it is not worth while to say more than that it is there.
+    pub(crate) fn is_full(&self) -> bool {
+        self.kept.len() >= Self::MOST
+    }
+
+    /// Returns the findings that were kept, and the number of those that were not.
+    pub(crate) fn into_parts(self) -> (Vec<Finding>, usize) {
+        (self.kept, self.more)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.kept.iter()
+    }
+
+    fn note(&mut self, span: Option<Span>, path: &dyn Display, message: &dyn Display) -> &mut Finding {
+        if self.is_full() {
+            self.more += 1;
+            self.dropped = Finding::default();
+            return &mut self.dropped;
+        }
+        let (path, message) = (shortened(path), shortened(message));
+        self.kept.push(Finding { span, path, message, hint: None, related: Vec::new() });
+        let last = self.kept.len() - 1;
+        &mut self.kept[last]
+    }
+}
+
+/// Writes `text`; of what would fill screens, the beginning: a key can be megabytes.
+fn shortened(text: &dyn Display) -> String {
+    const LONGEST: usize = 2_000;
+    let mut text = text.to_string();
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::span::FileId;
+
+    #[test]
+    fn what_nobody_reads_is_counted_and_not_kept() {
+        let mut report = Report::default();
+        let span = Span::file_start(FileId(0));
+        for _ in 0..1_005 {
+            report.mistake(span, "a".repeat(5_000), "wrong").hint("right").related(span, "there");
+        }
+        let (kept, more) = report.mistakes.into_parts();
+        assert_eq!((kept.len(), more), (1_000, 5));
+        assert_eq!(kept[0].path.chars().count(), 2_001);
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use crate::diagnostic::{Diagnostic, Place, Related};
 use crate::environment::Environment;
-use crate::report::Finding;
+use crate::report::{Finding, Findings};
 use crate::tree::span::{FileId, Span};
 
 /// The files that were read, by number.
@@ -73,25 +73,24 @@ impl Sources {
         self.files.get(span.file.0 as usize).map(|source| &source.environment)
     }
 
-    /// Returns the name of `span`'s file and its first line.
+    /// Returns the name of `span`'s file and its first line, or what of that is worth showing.
     pub(crate) fn place(&self, span: Span) -> Place {
         let source = self.files.get(span.file.0 as usize);
         let line = source.and_then(|source| source.line(span.start.line));
+        let (cut, excerpt) = excerpt(line.unwrap_or_default(), span.start.column);
         Place {
             file: source.map(|source| source.name.clone()).unwrap_or_default(),
             line: span.start.line,
             column: span.start.column,
-            excerpt: line.unwrap_or_default().to_owned(),
+            excerpt,
+            cut,
         }
     }
 
-    /// Returns what was found as the reader sees it, in the order of files and lines; of very much, the beginning.
-    pub(crate) fn diagnose(&self, mut findings: Vec<Finding>) -> Vec<Diagnostic> {
-        /// Nobody reads on.
-        const MOST: usize = 1_000;
+    /// Returns what was found as the reader sees it, in the order of files and lines.
+    pub(crate) fn diagnose(&self, findings: Findings) -> Vec<Diagnostic> {
+        let (mut findings, more) = findings.into_parts();
         findings.sort_by_key(|finding| finding.span.map(|span| (span.file, span.start)));
-        let more = findings.len().saturating_sub(MOST);
-        findings.truncate(MOST);
         let diagnostic = |finding: Finding| Diagnostic {
             place: finding.span.map(|span| self.place(span)),
             path: finding.path,
@@ -113,12 +112,29 @@ impl Sources {
     }
 }
 
+/// Returns what is shown of `line` around `column`, and how many characters are left out before it.
+///
+/// One line of a file that no person wrote can be megabytes, and a thousand mistakes can be in it.
+fn excerpt(line: &str, column: u32) -> (u32, String) {
+    /// In characters.
+    const WIDEST: usize = 160;
+    /// In bytes: to find the characters around a column, all before it are counted.
+    const LONGEST: usize = 64 << 10;
+    if line.len() > LONGEST {
+        return (0, String::new());
+    }
+    let before = column.saturating_sub(1) as usize;
+    let cut = if before < WIDEST { 0 } else { before - WIDEST / 2 };
+    (cut as u32, line.chars().skip(cut).take(WIDEST).collect())
+}
+
 impl Source {
     /// Returns line `number`, counted from 1.
     fn line(&self, number: u32) -> Option<&str> {
         let starts = || self.text.match_indices('\n').map(|(at, _)| at as u32 + 1);
         let lines = self.lines.get_or_init(|| std::iter::once(0).chain(starts()).collect());
         let start = *lines.get(number.checked_sub(1)? as usize)? as usize;
-        self.text[start..].lines().next()
+        let end = lines.get(number as usize).map_or(self.text.len(), |next| *next as usize);
+        self.text[start..end].lines().next()
     }
 }

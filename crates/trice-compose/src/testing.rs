@@ -11,7 +11,7 @@ use crate::config::yaml;
 use crate::diagnostic::{Diagnostic, Mistakes};
 use crate::files::{FileKind, Files};
 use crate::load::{Loaded, load, model};
-use crate::report::{Finding, Report};
+use crate::report::{Finding, Findings, Report};
 use crate::request::Request;
 use crate::tree::node::{Node, Tag, Value};
 use crate::tree::parse;
@@ -43,7 +43,7 @@ pub(crate) fn outline(node: &Node) -> String {
 }
 
 /// Writes findings, one a line: line, column, key path, message, related lines.
-pub(crate) fn problems(findings: &[Finding]) -> String {
+pub(crate) fn problems(findings: &Findings) -> String {
     let line = |finding: &Finding| {
         let place =
             finding.span.map_or("-".to_owned(), |span| format!("{}:{}", span.start.line, span.start.column));

@@ -209,6 +209,7 @@ mod tests {
             line: 7,
             column: 9,
             excerpt: "      - 8080:80".to_owned(),
+            cut: 0,
         };
         let nowhere = Fault::new(Code::Image, "image x: it is not here");
         Failure::Faults(vec![(fault, Some(place)), (nowhere, None)])

@@ -18,7 +18,12 @@ pub(crate) enum CommandMistake {
     Open,
     #[error("`(` begins a subshell, and there is no shell")]
     Bracket,
+    #[error("the command has more than {MAX_WORDS} words")]
+    TooMany,
 }
+
+/// The most words of a command; no program takes so many.
+const MAX_WORDS: usize = 50_000;
 
 /// A text that was split.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +45,7 @@ impl Check<'_> {
             }
             Ok(Split { words, lost }) => {
                 let span = node.span;
+
                 let items = words.into_iter().map(|word| Node::text(word, span)).collect();
                 node.value = Value::List(items);
                 if let Some(lost) = lost {
@@ -87,6 +93,9 @@ fn split(text: &str) -> Result<Split, CommandMistake> {
     let mut held = Held::No;
     let mut escaped = false;
     for (at, c) in text.char_indices() {
+        if words.len() > MAX_WORDS {
+            return Err(CommandMistake::TooMany);
+        }
         if escaped {
             word.get_or_insert_default().push(c);
             escaped = false;

@@ -34,9 +34,10 @@ pub(crate) fn check(root: &Node, report: &mut Report) {
     let mut states: BTreeMap<&str, State> = BTreeMap::new();
     let mut names: Vec<&str> = services.keys().collect();
     names.sort_unstable();
+    let mut told = 0;
     for start in names {
         if !states.contains_key(start) {
-            follow(start, services, &mut states, report);
+            follow(start, services, &mut states, report, &mut told);
         }
     }
 }
@@ -47,7 +48,10 @@ fn follow<'a>(
     services: &'a Mapping,
     states: &mut BTreeMap<&'a str, State>,
     report: &mut Report,
+    told: &mut usize,
 ) {
+    /// There can be as many circles as there are ways through a project, and to spell one out takes time.
+    const MOST: usize = 20;
     let mut way = vec![step(start, services)];
     states.insert(start, State::OnTheWay);
     while let Some(current) = way.last_mut() {
@@ -59,7 +63,11 @@ fn follow<'a>(
         current.followed += 1;
         match states.get(name) {
             Some(State::Done) => {}
-            Some(State::OnTheWay) => tell(&way, name, span, report),
+            Some(State::OnTheWay) if *told < MOST => {
+                *told += 1;
+                tell(&way, name, span, report);
+            }
+            Some(State::OnTheWay) => {}
             None if services.contains(name) => {
                 states.insert(name, State::OnTheWay);
                 way.push(step(name, services));

@@ -236,7 +236,7 @@ fn ranges_variables_and_mistakes_beyond_measure_are_cut_off() {
     let mut request = request();
     request.environment.insert("LONG".to_owned(), "x".repeat(1 << 19));
     let text = format!("x-a: [{}]\nservices: {{}}", "'$LONG', ".repeat(100));
-    insta::assert_snapshot!(crate::testing::config(&request, &[("/p/compose.yaml", &text)]), @"compose.yaml:1:583 x-a[64]: variables make the document more than 32 MiB larger");
+    insta::assert_snapshot!(crate::testing::config(&request, &[("/p/compose.yaml", &text)]), @"compose.yaml:1:295 x-a[32]: variables make the document more than 16 MiB larger");
 }
 
 proptest! {

@@ -32,6 +32,10 @@ impl Mapping {
         self.0.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }

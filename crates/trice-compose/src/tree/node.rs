@@ -95,15 +95,18 @@ impl Node {
     pub(crate) fn after(mut self, rule: Rule, earlier: Self) -> Self {
         const LONGEST: usize = 32;
         let mut end = &mut self.past;
+        let mut earlier = Some(Box::new(Past { rule, node: earlier }));
         for _ in 0..LONGEST {
+            if end.is_none() {
+                // What is earlier has a history of its own, which goes on here.
+                *end = earlier.take();
+            }
             match end {
                 Some(past) => end = &mut past.node.past,
-                None => {
-                    *end = Some(Box::new(Past { rule, node: earlier }));
-                    break;
-                }
+                None => return self,
             }
         }
+        *end = None;
         self
     }
 

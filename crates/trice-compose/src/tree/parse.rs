@@ -102,6 +102,9 @@ pub(crate) fn documents(text: &str, file: FileId, report: &mut Report) -> Result
             Unreadable
         })?;
         composer.take(event, span_of(span, file))?;
+        if composer.report.mistakes.is_full() {
+            return Err(Unreadable);
+        }
     }
     Ok(composer.documents)
 }
@@ -192,8 +195,7 @@ impl<'a> Composer<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1, span)?;
                 let node = self.scalar(&text, style, tag.as_deref(), span);
-                self.finish(node, anchor, 1);
-                Ok(())
+                self.finish(node, anchor, 1)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.open(Content::List(Vec::new()), anchor, tag.as_deref(), span)
@@ -202,10 +204,7 @@ impl<'a> Composer<'a> {
                 let content = Content::Map { map: Mapping::default(), key: None, merges: None };
                 self.open(content, anchor, tag.as_deref(), span)
             }
-            Event::SequenceEnd | Event::MappingEnd => {
-                self.close(span);
-                Ok(())
-            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(span),
         }
     }
 
@@ -234,8 +233,8 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    fn close(&mut self, end: Span) {
-        let Some(frame) = self.frames.pop() else { return };
+    fn close(&mut self, end: Span) -> Result<(), Unreadable> {
+        let Some(frame) = self.frames.pop() else { return Ok(()) };
         let span = Span { end: end.end, ..frame.span };
         let value = match frame.content {
             Content::List(items) => Value::List(items),
@@ -247,7 +246,7 @@ impl<'a> Composer<'a> {
             }
         };
         let node = Node { tag: frame.tag, ..Node::new(value, span) };
-        self.finish(node, frame.anchor, frame.size);
+        self.finish(node, frame.anchor, frame.size)
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Unreadable> {
@@ -259,22 +258,21 @@ impl<'a> Composer<'a> {
         self.count(size, span)?;
         let node = self.anchors[anchor].as_ref().map(|anchored| anchored.node.clone());
         let node = node.unwrap_or_else(|| Node::new(Value::Bad, span));
-        self.finish(node, 0, size);
-        Ok(())
+        self.finish(node, 0, size)
     }
 
     /// Puts a finished node where it belongs, and keeps a copy if it has an anchor.
-    fn finish(&mut self, node: Node, anchor: usize, size: usize) {
+    fn finish(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Unreadable> {
         if anchor > 0 {
+            self.count(size, node.span)?;
             if self.anchors.len() <= anchor {
                 self.anchors.resize_with(anchor + 1, || None);
             }
             self.anchors[anchor] = Some(Anchored { node: node.clone(), size });
-            self.nodes = self.nodes.saturating_add(size);
         }
         let Some((frame, outer)) = self.frames.split_last_mut() else {
             self.documents.push(node);
-            return;
+            return Ok(());
         };
         frame.size += size;
         match &mut frame.content {
@@ -286,6 +284,7 @@ impl<'a> Composer<'a> {
                 Some(Key::Bad) => {}
             },
         }
+        Ok(())
     }
 
     /// Fills `map` with what `source` has and it has not.
