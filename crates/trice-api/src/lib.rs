@@ -1,6 +1,7 @@
 //! The messages on the engine's socket, and the client that sends them.
 //!
 //! ```text
+//! build       images to be built, and what is told on the way
 //! call        one type a request: its path, what goes in, what comes out
 //! image       those about images
 //! event       what an operation tells while it runs
@@ -20,6 +21,7 @@
 //! - A message that an older version sends is read by a newer one: new fields have defaults.
 #![forbid(unsafe_code)]
 
+pub mod build;
 pub mod call;
 pub mod client;
 pub mod event;

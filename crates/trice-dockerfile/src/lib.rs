@@ -3,6 +3,10 @@
 //! ```text
 //! text ──statement──► statements ──parse──► Dockerfile: stages of instructions
 //!                                             │  word, expand, glob: the words in them; mount: mounts of RUN
+//! Dockerfile, wanted, bases ──evaluate──► graph: steps, and the image's document
+//!                      stages: which of them are needed; chmod, path: what words mean
+//! key                                               what a step depends on, in one word
+//! pattern                                           what is left out of a context or a copy
 //! ```
 //!
 //! Invariants:
@@ -12,13 +16,22 @@
 //! - Nothing here knows how a step is carried out.
 #![forbid(unsafe_code)]
 
+pub mod chmod;
 pub mod dockerfile;
+pub mod document;
+pub mod evaluate;
 pub mod expand;
 mod glob;
+pub mod graph;
 pub mod instruction;
+pub mod key;
 pub mod mistake;
 pub mod mount;
 pub mod parse;
+mod path;
+pub mod pattern;
+mod stages;
 mod statement;
 mod suggest;
+pub mod wanted;
 mod word;

@@ -188,6 +188,14 @@ pub(crate) fn mount(
     whole(MountForm { read_only, ..mount })
 }
 
+/// Returns the stage, image or context that a mount takes files of.
+pub(crate) fn sources(text: &str) -> Option<String> {
+    let fields = fields(text).ok()?;
+    let from = fields.iter().map(|field| pair(field)).filter(|(key, _)| key == "from");
+    let from = from.filter_map(|(_, value)| value.map(str::to_owned)).next_back();
+    from.filter(|from| !from.is_empty())
+}
+
 /// Finds out whether a mount has all that its kind needs.
 fn whole(mount: MountForm) -> Result<MountForm, Wrong> {
     match mount.kind {

@@ -13,6 +13,7 @@
 //! - Everything serialises to JSON, since it crosses the engine's socket or lies in its store.
 #![forbid(unsafe_code)]
 
+pub mod build;
 pub mod capability;
 pub mod container;
 pub mod dns;

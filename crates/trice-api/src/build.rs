@@ -1,0 +1,120 @@
+//! Builds: what is asked for, and what is told on the way.
+
+use serde::{Deserialize, Serialize};
+use trice_model::build::Build as Wanted;
+use trice_model::registry::{Keyring, RegistrySettings};
+
+use crate::call::Call;
+use crate::fault::Fault;
+
+/// Build images. Answer: lines until it is done. It ends when the client goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// Which, side by side as far as none needs another.
+    pub orders: Vec<BuildOrder>,
+    /// How registries are reached.
+    #[serde(default)]
+    pub registries: RegistrySettings,
+    /// What one shows to get in.
+    #[serde(default)]
+    pub keyring: Keyring,
+}
+
+/// One image that is to be built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildOrder {
+    /// What it is called while it is built: the service, as others call it who need its image.
+    pub name: String,
+    /// How.
+    pub build: Wanted,
+    /// The names that it gets, as people write them.
+    pub images: Vec<String>,
+}
+
+impl Call for Build {
+    const PATH: &'static str = "build";
+    type Answer = BuildEvent;
+}
+
+/// A line of the answer; the last one is `Done` or `Failed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuildEvent {
+    /// Something happened in the build of that name.
+    Of {
+        /// The build.
+        name: String,
+        /// What happened.
+        what: BuildChange,
+    },
+    /// All images are there.
+    Done,
+    /// Some are not.
+    Failed(Vec<Fault>),
+}
+
+/// What happened in a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuildChange {
+    /// It is known what is to be done: the names of all steps.
+    Planned {
+        /// They.
+        steps: Vec<String>,
+    },
+    /// A step has begun.
+    Began {
+        /// Its number, counted from 0.
+        step: usize,
+    },
+    /// A step's command has written a line.
+    Output {
+        /// The step.
+        step: usize,
+        /// It was told as an error.
+        is_error: bool,
+        /// The line.
+        line: String,
+    },
+    /// A step is over.
+    Ended {
+        /// The step.
+        step: usize,
+        /// How.
+        outcome: StepOutcome,
+        /// How long it took, in milliseconds.
+        took_ms: u64,
+    },
+    /// An image that it is based on is being fetched.
+    Fetching {
+        /// The image.
+        image: String,
+        /// How far, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// Something that the reader should know.
+    Warning {
+        /// It.
+        text: String,
+    },
+    /// The image is there.
+    Built {
+        /// Its id.
+        image: String,
+        /// Its names.
+        names: Vec<String>,
+    },
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepOutcome {
+    /// It was done before.
+    Cached,
+    /// It is done.
+    Done,
+    /// It failed.
+    Failed,
+}

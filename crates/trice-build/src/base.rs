@@ -1,0 +1,152 @@
+//! What an image is based on: other images and folders, looked up and kept.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use trice_dockerfile::document::Document;
+use trice_dockerfile::graph::{Base, BaseRef};
+use trice_image::digest::Digest;
+use trice_image::images::FetchError;
+use trice_image::lease::Lease;
+use trice_image::platform::Platform;
+use trice_model::build::Context;
+use trice_model::image::{ImageRef, ObservedImage};
+
+use crate::builder::Tools;
+use crate::error::BaseError;
+use crate::event::{Event, Listener};
+
+/// A base that is here.
+#[derive(Debug, Clone)]
+pub(crate) enum Found {
+    /// An image, with its layers, the lowest first.
+    Image { document: Box<Document>, layers: Vec<Layer> },
+    /// A folder, whose files are copied as far as they are needed.
+    Folder(PathBuf),
+}
+
+/// A layer that is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layer {
+    pub(crate) diff_id: Digest,
+    /// The folder that overlayfs can use.
+    pub(crate) root: PathBuf,
+}
+
+impl Found {
+    /// Returns what the Dockerfile is to know of it.
+    pub(crate) fn known(&self) -> Base {
+        match self {
+            Self::Image { document, .. } => Base::Image(document.clone()),
+            Self::Folder(_) => Base::Folder,
+        }
+    }
+}
+
+/// Looks bases up.
+pub(crate) struct Bases<'a> {
+    pub(crate) tools: &'a Tools,
+    pub(crate) lease: &'a Lease,
+    pub(crate) listener: Listener<'a>,
+    /// Where relative paths of references begin.
+    pub(crate) folder: &'a std::path::Path,
+    pub(crate) contexts: &'a BTreeMap<String, Context>,
+    /// The images of services that were built before.
+    pub(crate) services: &'a BTreeMap<String, String>,
+    pub(crate) platform: &'a Platform,
+    /// Registries are asked whether there is a newer one.
+    pub(crate) pull: bool,
+}
+
+impl Bases<'_> {
+    /// Has a base here.
+    pub(crate) fn find(&self, base: &BaseRef) -> Result<Found, BaseError> {
+        match base {
+            BaseRef::Image { reference, platform } => {
+                let platform = match platform {
+                    Some(text) => text.parse()?,
+                    None => self.platform.clone(),
+                };
+                self.image(&reference.parse::<ImageRef>()?.resolved(self.folder), &platform)
+            }
+            BaseRef::Context(name) => {
+                match &self.contexts[name] {
+                    Context::Folder(path) if path.is_dir() => Ok(Found::Folder(path.clone())),
+                    Context::Folder(path) => Err(BaseError::Context(format!(
+                        "the context `{name}` is no folder: `{}`",
+                        path.display()
+                    ))),
+                    Context::Image(image) => self.image(&image.clone().resolved(self.folder), self.platform),
+                    Context::Service(service) => {
+                        let id = self.services.get(service.as_str()).ok_or_else(|| {
+                        BaseError::Context(format!("the context `{name}` is the image of service `{service}`, which was not built"))
+                    })?;
+                        self.built(name, id)
+                    }
+                    Context::Remote(url) => Err(BaseError::Context(format!(
+                        "the context `{name}` is not on this machine: `{url}`"
+                    ))),
+                }
+            }
+        }
+    }
+
+    fn image(&self, reference: &ImageRef, platform: &Platform) -> Result<Found, BaseError> {
+        if let ImageRef::Rootfs { path } = reference {
+            return Ok(Found::Folder(path.clone()));
+        }
+        let images = &self.tools.images;
+        let here = images
+            .resolve(reference, platform)
+            .map_err(|trice_image::images::ResolveError::Read(error)| error)?;
+        let observed = match here.filter(|_| !self.pull) {
+            Some(here) => here,
+            None => self.fetch(reference, platform)?,
+        };
+        match self.held(&reference.to_string(), &observed.id)? {
+            Some(found) => Ok(found),
+            // Somebody has removed it this moment.
+            None => {
+                let observed = self.fetch(reference, platform)?;
+                let gone = || BaseError::Context(format!("the image `{reference}` has just been removed"));
+                self.held(&reference.to_string(), &observed.id)?.ok_or_else(gone)
+            }
+        }
+    }
+
+    fn fetch(&self, reference: &ImageRef, platform: &Platform) -> Result<ObservedImage, BaseError> {
+        let image = reference.to_string();
+        (self.listener)(Event::Fetching { image: image.clone(), progress: None });
+        let listener = self.listener;
+        let mut progress = |progress| {
+            listener(Event::Fetching { image: image.clone(), progress: Some(progress) });
+        };
+        let fetching = self.tools.images.fetch(reference, platform, &self.tools.registries, &mut progress);
+        self.tools.runtime.block_on(fetching).map_err(|error: FetchError| Box::new(error).into())
+    }
+
+    fn built(&self, name: &str, id: &str) -> Result<Found, BaseError> {
+        let gone = || BaseError::Context(format!("the image of the context `{name}` has just been removed"));
+        self.held(name, id)?.ok_or_else(gone)
+    }
+
+    /// Keeps an image for as long as the build goes on, and returns what there is of it.
+    fn held(&self, name: &str, id: &str) -> Result<Option<Found>, BaseError> {
+        let wrong = |reason: String| BaseError::Config { image: name.to_owned(), reason };
+        let digest: Digest = id.parse().map_err(|_| wrong(format!("`{id}` is no digest")))?;
+        let images = &self.tools.images;
+        if !images.hold(self.lease, &digest).map_err(|error| wrong(error.to_string()))? {
+            return Ok(None);
+        }
+        let config = images.config(&digest).map_err(|error| wrong(error.to_string()))?;
+        let document = Document::read(&config).map_err(|error| wrong(error.to_string()))?;
+        let layers = document.rootfs.diff_ids.iter().map(|diff_id| {
+            let diff_id: Digest = diff_id.parse().map_err(|_| wrong(format!("`{diff_id}` is no digest")))?;
+            let root =
+                images.layer_root(&diff_id).ok_or_else(|| wrong(format!("layer {diff_id} is not here")))?;
+            Ok(Layer { diff_id, root })
+        });
+        let layers = layers.collect::<Result<Vec<_>, BaseError>>()?;
+        Ok(Some(Found::Image { document: Box::new(document), layers }))
+    }
+}

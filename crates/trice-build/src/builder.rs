@@ -1,0 +1,372 @@
+//! One build, from the Dockerfile to the image.
+//!
+//! ```text
+//! Dockerfile ──evaluate──► what is it based on? ──base──► here ──evaluate──► graph ──execute──► layers ──► image
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::runtime::Handle;
+use trice_dockerfile::dockerfile::Dockerfile;
+use trice_dockerfile::evaluate::{Evaluated, evaluate};
+use trice_dockerfile::graph::{BaseRef, Graph};
+use trice_dockerfile::instruction::Network;
+use trice_dockerfile::mistake::{Lines, Mistakes};
+use trice_dockerfile::parse::parse;
+use trice_dockerfile::pattern::Patterns;
+use trice_dockerfile::wanted::{NoCache, PlatformNames, Wanted};
+use trice_image::images::Images;
+use trice_image::lease::Lease;
+use trice_image::platform::Platform;
+use trice_image::registry::Registries;
+use trice_model::build::{Build, BuildNetwork, Context, DockerfileSource};
+use trice_model::image::{ObservedImage, RegistryRef};
+use trice_model::time::Timestamp;
+use trice_state::store::Store;
+
+use crate::base::{Bases, Found};
+use crate::error::{BaseError, BuildError};
+use crate::event::Listener;
+use crate::execute::{Layers, Work};
+use crate::sandbox::Sandbox;
+use crate::select::Origin;
+use crate::stamps::Stamps;
+use crate::tree::Tree;
+
+/// What a build works with.
+pub struct Tools {
+    /// The images.
+    pub images: Images,
+    /// The records.
+    pub store: Store,
+    /// A folder of its own, on the file system of the images.
+    pub folder: PathBuf,
+    /// A folder of its own in memory, for secrets.
+    pub secrets: PathBuf,
+    /// Whoever waits for registries.
+    pub runtime: Handle,
+    /// The registries.
+    pub registries: Registries,
+    /// Where commands are executed.
+    pub sandbox: Box<dyn Sandbox>,
+}
+
+/// What is to be built.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// How.
+    pub build: Build,
+    /// The names that the image gets, those in `build.tags` apart.
+    pub names: Vec<RegistryRef>,
+    /// The images of services that it may be based on, by the services.
+    pub services: BTreeMap<String, String>,
+}
+
+/// What was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The image.
+    pub image: ObservedImage,
+    /// Its names.
+    pub names: Vec<RegistryRef>,
+}
+
+/// The Dockerfile as it is shown to people, and what is read of it.
+pub(crate) struct Script {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// The longest Dockerfile and `.dockerignore` that are read.
+const LONGEST: u64 = 16 << 20;
+
+impl Tools {
+    /// Builds an image, unless `stop` says that nobody wants it any more.
+    ///
+    /// # Errors
+    /// [`BuildError`]; there is no new image then, and no name has changed.
+    pub fn build(
+        &self,
+        order: &Order,
+        listener: Listener<'_>,
+        stop: &AtomicBool,
+    ) -> Result<Built, BuildError> {
+        let build = &order.build;
+        let platform = platform(build)?;
+        let lease = self.images.lease()?;
+        let (script, ignored) = self.script(build)?;
+        let wrong = |mistakes: Mistakes| BuildError::Mistakes(mistakes.shown(&script.name, &script.text));
+        let dockerfile = parse(&script.text).map_err(wrong)?;
+        let wanted = wanted(build, &platform);
+        let folder = match &build.context {
+            Context::Folder(path) => path.clone(),
+            _ => PathBuf::from("/"),
+        };
+        let bases = Bases {
+            tools: self,
+            lease: &lease,
+            listener,
+            folder: &folder,
+            contexts: &build.additional_contexts,
+            services: &order.services,
+            platform: &platform,
+            pull: build.pull,
+        };
+        let mut found = BTreeMap::new();
+        let graph = self.graph(&dockerfile, &wanted, &bases, &mut found, &script, &wrong)?;
+        let names: Vec<RegistryRef> = order
+            .names
+            .iter()
+            .cloned()
+            .map(Ok)
+            .chain(build.tags.iter().map(|tag| tag.parse()))
+            .collect::<Result<_, _>>()?;
+        let context = self.context(&build.context, ignored)?;
+        let named = self.named_contexts(build)?;
+        let work =
+            Work::new(self, &lease, build, &script, &graph, &found, context, named, listener, stop, &bases)?;
+        let outcome = work.carry_out();
+        // What steps made is of use to the next build, also if this one fails.
+        work.keep()?;
+        let layers = outcome?;
+        self.finish(&lease, &graph, &work, &layers, build, names)
+    }
+
+    /// Finds out what is to be done. What that depends on is had here meanwhile.
+    fn graph(
+        &self,
+        dockerfile: &Dockerfile,
+        wanted: &Wanted,
+        bases: &Bases<'_>,
+        found: &mut BTreeMap<BaseRef, Found>,
+        script: &Script,
+        wrong: &dyn Fn(Mistakes) -> BuildError,
+    ) -> Result<Graph, BuildError> {
+        loop {
+            let known = found.iter().map(|(base, found)| (base.clone(), found.known())).collect();
+            let unknown = match evaluate(dockerfile, wanted, &known).map_err(wrong)? {
+                Evaluated::Graph(graph) => return Ok(*graph),
+                Evaluated::Unknown(unknown) => unknown,
+            };
+            let results: Vec<(BaseRef, Lines, Result<Found, BaseError>)> = std::thread::scope(|scope| {
+                let threads: Vec<_> = unknown
+                    .into_iter()
+                    .map(|(base, lines)| {
+                        scope.spawn(move || {
+                            let result = bases.find(&base);
+                            (base, lines, result)
+                        })
+                    })
+                    .collect();
+                threads.into_iter().map(|thread| thread.join().expect("a look-up does not panic")).collect()
+            });
+            for (base, lines, result) in results {
+                let result = result.map_err(|source| BuildError::Base {
+                    file: script.name.clone(),
+                    text: script.text.clone(),
+                    lines,
+                    source: Box::new(source),
+                })?;
+                found.insert(base, result);
+            }
+        }
+    }
+
+    /// Reads the Dockerfile, and what it leaves out of its context.
+    fn script(&self, build: &Build) -> Result<(Script, Patterns), BuildError> {
+        let folder = match &build.context {
+            Context::Folder(path) => Some(path),
+            Context::Image(_) | Context::Service(_) | Context::Remote(_) => None,
+        };
+        let mut ignore_files: Vec<PathBuf> = Vec::new();
+        let script = match &build.dockerfile {
+            DockerfileSource::Inline(text) => Script { name: "Dockerfile".to_owned(), text: text.clone() },
+            DockerfileSource::File(path) => {
+                let whole = folder.map_or_else(|| path.clone(), |folder| folder.join(path));
+                let text =
+                    read(&whole).map_err(|source| BuildError::Dockerfile { path: whole.clone(), source })?;
+                ignore_files.push(with_suffix(&whole, ".dockerignore"));
+                Script { name: path.display().to_string(), text }
+            }
+        };
+        ignore_files.extend(folder.map(|folder| folder.join(".dockerignore")));
+        for path in ignore_files {
+            let text = match read(&path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(BuildError::Ignore { path, reason: error.to_string() }),
+            };
+            let patterns = Patterns::of_file(&text);
+            let patterns =
+                patterns.map_err(|error| BuildError::Ignore { path, reason: error.to_string() })?;
+            return Ok((script, patterns));
+        }
+        Ok((script, Patterns::default()))
+    }
+
+    fn context(&self, context: &Context, ignored: Patterns) -> Result<Option<Opened>, BuildError> {
+        match context {
+            Context::Folder(path) => Ok(Some(self.open(path, ignored, "context")?)),
+            Context::Remote(url) => Err(BuildError::ContextKind {
+                name: url.clone(),
+                reason:
+                    "it is not on this machine, and trice does not fetch it: clone it, and build the folder"
+                        .to_owned(),
+            }),
+            Context::Image(_) | Context::Service(_) => Ok(None),
+        }
+    }
+
+    fn named_contexts(&self, build: &Build) -> Result<BTreeMap<String, Opened>, BuildError> {
+        let mut named = BTreeMap::new();
+        for (name, context) in &build.additional_contexts {
+            if let Context::Folder(path) = context
+                && path.is_dir()
+            {
+                let ignored = match read(&path.join(".dockerignore")) {
+                    Ok(text) => Patterns::of_file(&text).map_err(|error| BuildError::Ignore {
+                        path: path.join(".dockerignore"),
+                        reason: error.to_string(),
+                    })?,
+                    Err(_) => Patterns::default(),
+                };
+                named.insert(name.clone(), self.open(path, ignored, name)?);
+            }
+        }
+        Ok(named)
+    }
+
+    pub(crate) fn open(&self, path: &Path, ignored: Patterns, name: &str) -> Result<Opened, BuildError> {
+        let failed = |source| BuildError::Context { name: name.to_owned(), source };
+        let tree = Tree::folder(path).map_err(failed)?;
+        let stat = rustix::fs::fstat(tree.root()).map_err(|error| failed(error.into()))?;
+        let stamps = Stamps::open(&self.folder.join("stamps"), &stat);
+        Ok(Opened { origin: Origin { tree, ignored }, stamps })
+    }
+
+    /// Makes the image.
+    fn finish(
+        &self,
+        lease: &Lease,
+        graph: &Graph,
+        work: &Work<'_>,
+        layers: &Layers,
+        build: &Build,
+        names: Vec<RegistryRef>,
+    ) -> Result<Built, BuildError> {
+        let created = build.source_date_epoch.map_or_else(|| work.base_created(graph), seconds);
+        let document = graph.finished(&layers.base, &layers.made, &created);
+        let bytes = document.written();
+        let image = match self.unchanged(&bytes, &names)? {
+            Some(image) => image,
+            None => self.images.commit(lease, &bytes, &names)?,
+        };
+        Ok(Built { image, names })
+    }
+
+    /// Returns the image if it is here already under all of its names: then nothing has to be written.
+    fn unchanged(&self, document: &[u8], names: &[RegistryRef]) -> Result<Option<ObservedImage>, BuildError> {
+        let id = trice_image::digest::Digest::of(document).to_string();
+        let mut found = None;
+        for name in names {
+            let reference = trice_model::image::ImageRef::Registry(name.clone());
+            let resolved = self.images.resolve(&reference, &Platform::host());
+            let resolved = resolved.map_err(|trice_image::images::ResolveError::Read(error)| error)?;
+            match resolved.filter(|image| image.id == id) {
+                Some(image) => found = Some(image),
+                None => return Ok(None),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A folder that files are taken of.
+pub(crate) struct Opened {
+    pub(crate) origin: Origin,
+    pub(crate) stamps: Stamps,
+}
+
+fn platform(build: &Build) -> Result<Platform, BuildError> {
+    match &build.platforms[..] {
+        [] => Ok(Platform::host()),
+        [one] => one
+            .parse()
+            .map_err(|error: trice_image::platform::PlatformError| BuildError::Mistakes(error.to_string())),
+        _ => Err(BuildError::Mistakes(
+            "`platforms` names several: trice builds for one at a time; say which with `--platform`"
+                .to_owned(),
+        )),
+    }
+}
+
+fn names_of(platform: &Platform) -> PlatformNames {
+    PlatformNames {
+        os: platform.os.clone(),
+        architecture: platform.architecture.clone(),
+        variant: platform.variant.clone().unwrap_or_default(),
+    }
+}
+
+fn wanted(build: &Build, platform: &Platform) -> Wanted {
+    let no_cache = match (build.no_cache, build.no_cache_filter.is_empty()) {
+        (true, _) => NoCache::All,
+        (false, true) => NoCache::Nothing,
+        (false, false) => NoCache::Stages(build.no_cache_filter.clone()),
+    };
+    let mut args = build.args.clone();
+    if let Some(epoch) = build.source_date_epoch {
+        args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert_with(|| epoch.to_string());
+    }
+    Wanted {
+        target: build.target.clone(),
+        args,
+        contexts: build.additional_contexts.keys().cloned().collect(),
+        platform: names_of(platform),
+        machine: names_of(&Platform::host()),
+        no_cache,
+        labels: build.labels.clone(),
+        network: match build.network {
+            BuildNetwork::Default => Network::Default,
+            BuildNetwork::None => Network::None,
+            BuildNetwork::Host => Network::Host,
+        },
+    }
+}
+
+/// Reads a text. What is no file is none: a fifo would be waited for.
+fn read(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(io::Error::other(format!("it is longer than {} MiB", LONGEST >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not a text in UTF-8"))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Returns this moment.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Writes seconds since 1970 as images have them.
+pub(crate) fn seconds(seconds: i64) -> String {
+    let nanos = u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000);
+    let text = Timestamp(nanos).rfc3339();
+    text.replace(".000000000Z", "Z")
+}

@@ -1,0 +1,34 @@
+//! Carries out a Dockerfile graph with the image store and the runtime.
+//!
+//! ```text
+//! builder ── base            a build: Dockerfile, what it is based on, the graph, the image
+//!   execute ── step          steps side by side as what they need is there; each is found or done
+//!     run ── sandbox         commands, in containers
+//!     copy                   files: select finds which are meant, content counts them, stamps remembers
+//!   tree, attributes         files, of which nothing outside can be reached
+//! record                     what steps made before
+//! ```
+//!
+//! Invariants:
+//!
+//! - A layer that was made is found by what it depends on alone; nobody's word is taken for it.
+//! - A secret is in no layer, no key, no record and no message.
+//! - A build that fails leaves no image and no name, and what its steps made for the next one.
+//! - No path of a context, an archive or an image leads out of it.
+#![forbid(unsafe_code)]
+
+mod attributes;
+mod base;
+pub mod builder;
+mod content;
+mod copy;
+pub mod error;
+pub mod event;
+mod execute;
+pub mod record;
+mod run;
+pub mod sandbox;
+mod select;
+mod stamps;
+mod step;
+mod tree;

@@ -1,0 +1,240 @@
+//! A tree of files, of which nothing outside can be reached: a context, what a step has made, what one is making.
+//!
+//! ```text
+//! folder                     a context, or the only layer
+//! layers                     stacked by overlayfs, only read            mounted nowhere: the descriptor is all
+//! layers, upper, work        what is written ends in `upper`            there is of it
+//! ```
+//!
+//! Every path is given to the kernel with `RESOLVE_IN_ROOT`: a link leads wherever it likes, but never out.
+//!
+//! Sources: openat2(2), fsopen(2), Linux `Documentation/filesystems/overlayfs.rst`.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+};
+use trice_sys::resolve::open_below;
+
+/// A tree of files.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    root: OwnedFd,
+}
+
+/// Where something is: its folder and its name in it. The name `.` is the folder itself.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) folder: OwnedFd,
+    pub(crate) name: OsString,
+}
+
+/// What a new folder is like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FolderLike {
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
+}
+
+/// The most links on one way, as the kernel has it.
+const MOST_LINKS: usize = 40;
+
+impl Tree {
+    /// Opens a folder.
+    pub(crate) fn folder(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { root: rustix::fs::open(path, flags, Mode::empty())? })
+    }
+
+    /// Stacks layers, the topmost first. `empty` is a folder with nothing in it.
+    pub(crate) fn of_layers(layers: &[PathBuf], empty: &Path) -> io::Result<Self> {
+        match layers {
+            [] => Self::folder(empty),
+            [only] => Self::folder(only),
+            // Without a writable one, the kernel wants two at least.
+            several => Ok(Self { root: overlay(several, None)? }),
+        }
+    }
+
+    /// Stacks layers, the topmost first, below `upper`, to which all that is written goes.
+    pub(crate) fn writable(layers: &[PathBuf], empty: &Path, upper: &Path, work: &Path) -> io::Result<Self> {
+        let nothing = [empty.to_owned()];
+        let layers = if layers.is_empty() { &nothing } else { layers };
+        Ok(Self { root: overlay(layers, Some((upper, work)))? })
+    }
+
+    /// The root.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Opens what is at `path`, after all links. It is only a place.
+    pub(crate) fn open(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        self.open_with(path, OFlags::PATH)
+    }
+
+    /// Opens what is at `path`, after all links, to read it: a file or a folder, as the caller knows.
+    pub(crate) fn open_to_read(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        self.open_with(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
+    }
+
+    fn open_with(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
+        open_below(&self.root, path, flags | OFlags::CLOEXEC, resolve)
+    }
+
+    /// Returns what is at `path`, after all links; `None` if there is nothing.
+    pub(crate) fn stat(&self, path: &Path) -> Result<Option<Stat>, Errno> {
+        match self.open(path) {
+            Ok(file) => Ok(Some(rustix::fs::fstat(&file)?)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a small file of text, such as `/etc/passwd`; one that is none, or is not there, is empty.
+    pub(crate) fn text(&self, path: &Path) -> String {
+        const MOST: u64 = 1 << 20;
+        let read = || -> io::Result<String> {
+            // What is no file is never opened: that could wait for ever.
+            let place = self.open(path)?;
+            if FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode) != FileType::RegularFile {
+                return Ok(String::new());
+            }
+            let file = self.open_to_read(path)?;
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut io::Read::take(File::from(file), MOST), &mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        read().unwrap_or_default()
+    }
+
+    /// Opens the folder at `path`, and makes it and those above it where they are not there; where a link leads to
+    /// nothing, they are made there.
+    pub(crate) fn make_folders(&self, path: &Path, like: FolderLike) -> Result<OwnedFd, Errno> {
+        let mut left = parts_from_the_end(path);
+        let (mut prefix, mut links) = (PathBuf::from("/"), 0);
+        let mut folder = self.open_with(&prefix, OFlags::PATH | OFlags::DIRECTORY)?;
+        while let Some(part) = left.pop() {
+            let next = prefix.join(&part);
+            folder = match self.open_with(&next, OFlags::PATH | OFlags::DIRECTORY) {
+                Err(Errno::NOENT) => match link(folder.as_fd(), &part)? {
+                    Some(target) => {
+                        links += 1;
+                        if links > MOST_LINKS {
+                            return Err(Errno::LOOP);
+                        }
+                        if target.is_absolute() {
+                            prefix = PathBuf::from("/");
+                            folder = self.open_with(&prefix, OFlags::PATH | OFlags::DIRECTORY)?;
+                        }
+                        left.extend(parts_from_the_end(&target));
+                        continue;
+                    }
+                    None => make_folder(folder.as_fd(), &part, like)?,
+                },
+                other => other?,
+            };
+            prefix = next;
+        }
+        Ok(folder)
+    }
+
+    /// Finds where a file at `path` would be made: what a link at its end leads to, and folders that are missing are
+    /// made.
+    pub(crate) fn make_place(&self, path: &Path, like: FolderLike) -> Result<Place, Errno> {
+        let mut path = path.to_owned();
+        for _ in 0..=MOST_LINKS {
+            let Some(name) = path.file_name().map(OsStr::to_owned) else {
+                return Ok(Place { folder: self.make_folders(&path, like)?, name: ".".into() });
+            };
+            let above = path.parent().unwrap_or(Path::new("/"));
+            let folder = self.make_folders(above, like)?;
+            match link(folder.as_fd(), &name)? {
+                Some(target) => path = above.join(target),
+                None => return Ok(Place { folder, name }),
+            }
+        }
+        Err(Errno::LOOP)
+    }
+}
+
+fn overlay(layers: &[PathBuf], writable: Option<(&Path, &Path)>) -> io::Result<OwnedFd> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", "overlay")?;
+    for layer in layers {
+        fsconfig_set_string(context.as_fd(), "lowerdir+", layer)?;
+    }
+    if let Some((upper, work)) = writable {
+        fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
+        fsconfig_set_string(context.as_fd(), "workdir", work)?;
+        // A layer is complete in itself.
+        fsconfig_set_string(context.as_fd(), "redirect_dir", "off")?;
+        fsconfig_set_string(context.as_fd(), "metacopy", "off")?;
+    }
+    fsconfig_create(context.as_fd())?;
+    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+}
+
+fn parts_from_the_end(path: &Path) -> Vec<OsString> {
+    use std::path::Component::{Normal, ParentDir};
+    let is_part = |part: &std::path::Component<'_>| matches!(part, Normal(_) | ParentDir);
+    path.components().filter(is_part).map(|part| part.as_os_str().to_owned()).rev().collect()
+}
+
+/// Returns where the link `name` in `folder` leads; `None` if there is no link.
+pub(crate) fn link(folder: BorrowedFd<'_>, name: &OsStr) -> Result<Option<PathBuf>, Errno> {
+    match rustix::fs::readlinkat(folder, name, Vec::new()) {
+        Ok(target) => Ok(Some(OsString::from_vec(target.into_bytes()).into())),
+        Err(Errno::NOENT | Errno::INVAL | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the folder `name` in `folder`, unless it is there, and opens it.
+pub(crate) fn make_folder(folder: BorrowedFd<'_>, name: &OsStr, like: FolderLike) -> Result<OwnedFd, Errno> {
+    match rustix::fs::mkdirat(folder, name, Mode::from(0o700)) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return open_folder(folder, name),
+        Err(error) => return Err(error),
+    }
+    let made = open_folder(folder, name)?;
+    own(folder, name, like.owner)?;
+    rustix::fs::chmodat(folder, name, Mode::from(like.mode), AtFlags::empty())?;
+    Ok(made)
+}
+
+/// Opens the folder `name` in `folder`, which is no link.
+pub(crate) fn open_folder(folder: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, name, flags, Mode::empty())
+}
+
+/// Gives what is called `name` in `folder` to an owner; a link itself, and not where it leads.
+pub(crate) fn own(folder: BorrowedFd<'_>, name: &OsStr, owner: (u32, u32)) -> Result<(), Errno> {
+    let (user, group) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+    rustix::fs::chownat(folder, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Returns the names in a folder, in the order of their bytes.
+pub(crate) fn names(folder: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
