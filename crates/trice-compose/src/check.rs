@@ -23,7 +23,7 @@ use crate::check::scalar::ScalarMistake;
 use crate::report::{Finding, Report};
 use crate::schema::root::ROOT;
 use crate::schema::service::SERVICE;
-use crate::schema::shape::{Keys, Object, Shape};
+use crate::schema::shape::{Keys, Object, Shape, Unique};
 use crate::tree::node::{Node, Value};
 use crate::tree::path::Path;
 use crate::unique;
@@ -39,6 +39,10 @@ pub(crate) enum CheckMistake {
     BadName(String),
     #[error("the name `{0}` ends with a blank")]
     BlankInName(String),
+    #[error("`{0}` is in the list twice")]
+    Repeated(String),
+    #[error("`{0}` has no value")]
+    NoValue(String),
     #[error("`{0}` is not `host=address`")]
     NotAHost(String),
     #[error("`{0}` is not an id or `id=path`")]
@@ -106,10 +110,11 @@ impl Check<'_> {
             Shape::Text
             | Shape::Boolean
             | Shape::Flag
-            | Shape::Integer { .. }
+            | Shape::Integer(_)
             | Shape::Number
             | Shape::Scalar
-            | Shape::Bytes
+            | Shape::AnyScalar
+            | Shape::Bytes(_)
             | Shape::Duration
             | Shape::Mode
             | Shape::OneOf(_)
@@ -119,10 +124,10 @@ impl Check<'_> {
             Shape::Keyed { keys, of } => self.keyed(node, *keys, of, path),
             Shape::List(of) | Shape::Set(of) => self.list(node, of, path),
             Shape::Texts => self.texts(node, path),
-            Shape::Scalars if node.as_list().is_some() => self.list(node, &Shape::Scalar, path),
-            Shape::Scalars => self.scalar(node, &Shape::Scalar, path),
+            Shape::Scalars if node.as_list().is_some() => self.list(node, &Shape::AnyScalar, path),
+            Shape::Scalars => self.scalar(node, &Shape::AnyScalar, path),
             Shape::Pairs(unset) => self.pairs(node, *unset, path),
-            Shape::Options => self.options(node, path),
+            Shape::Options(others) => self.options(node, *others, path),
             Shape::Hosts => self.hosts(node, path),
             Shape::Command => self.command(node, path),
             Shape::Probe => self.probe(node, path),
@@ -166,6 +171,9 @@ impl Check<'_> {
         map.retain(|key, entry| {
             let here = path.key(key);
             if let Some(attribute) = object.find(key) {
+                if attribute.unique == Unique::Refused {
+                    self.repeated(&entry.node, &here);
+                }
                 self.value(&mut entry.node, attribute.shape, &here);
                 unique::keep_last(&mut entry.node, attribute.unique);
                 return true;
@@ -179,6 +187,11 @@ impl Check<'_> {
             }
             extension
         });
+    }
+
+    /// Notes what is in a list of texts twice.
+    fn repeated(&mut self, node: &Node, path: &Path<'_>) {
+        complete::repeated(node, path, self.report);
     }
 
     fn keyed(&mut self, node: &mut Node, keys: Keys, of: &'static Shape, path: &Path<'_>) {

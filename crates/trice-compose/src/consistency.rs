@@ -22,6 +22,8 @@ pub(crate) enum Inconsistency {
     Exclude(&'static str, &'static str),
     #[error("there is no {kind} `{name}` at the top level")]
     Undefined { kind: &'static str, name: String },
+    #[error("`source` is missing: say which {0} it is")]
+    NoName(&'static str),
     #[error("there is no service `{0}`")]
     NoService(String),
     #[error("service `{0}` is not active: its profile is not asked for")]
@@ -73,6 +75,18 @@ pub(crate) fn check(root: &Node, inactive: &Mapping, report: &mut Report) {
         {
             let mistake = Inconsistency::SameName(fixed.to_owned());
             report.mistake(node.span, path.key("container_name"), mistake).related(first, "the other one");
+        }
+    }
+    for (name, secret) in root.entries_at("secrets") {
+        // One that says neither is told before; here is what says an empty one, or a driver in its place.
+        let said = |key| secret.get(key).is_some_and(|node| node.as_text() != Some(""));
+        let named = ["file", "environment", "driver", "external"].iter().any(|key| secret.get(key).is_some());
+        if named
+            && !secret.get("external").is_some_and(Node::is_true)
+            && !said("file")
+            && !said("environment")
+        {
+            report.mistake(secret.span, Path::Root.key("secrets").key(name), Inconsistency::NoSource);
         }
     }
     cycle::check(root, report);
@@ -200,20 +214,13 @@ impl Whole<'_> {
     }
 
     fn source(&self, item: &Node, section: &str, kind: &'static str, path: &Path<'_>, report: &mut Report) {
-        if let Some(source) = item.get("source")
-            && let Some(name) = source.as_text()
-        {
-            self.defined(section, kind, name, source.span, path, report);
-        }
-        // A secret without content is told here and not before: its service may be inactive.
-        let secret = item.text_at("source").and_then(|name| self.root.get("secrets")?.get(name));
-        if let Some(secret) = secret.filter(|_| kind == "secret")
-            && secret.get("driver").is_some()
-            && !secret.get("external").is_some_and(Node::is_true)
-            && secret.get("file").is_none()
-            && secret.get("environment").is_none()
-        {
-            report.mistake(secret.span, path, Inconsistency::NoSource);
+        match item.get("source").map(|source| (source, source.as_text())) {
+            Some((source, Some(name))) => self.defined(section, kind, name, source.span, path, report),
+            Some((_, None)) => {}
+            None if item.as_map().is_some() => {
+                report.mistake(item.span, path, Inconsistency::NoName(kind));
+            }
+            None => {}
         }
     }
 

@@ -1,4 +1,5 @@
-//! What an attribute says when it is not written out, where that does not depend on the rest of the model.
+//! What an attribute says when it is not written out, where that does not depend on the rest of the model; and what is
+//! written out and says nothing.
 //!
 //! Source: compose-go `transform/defaults.go`.
 
@@ -23,6 +24,9 @@ fn fill_service(service: &mut Mapping) {
     }
     for file in items(service, "env_file") {
         missing(file, "required", Value::Bool(true));
+    }
+    if let Some(Value::List(resolvers)) = service.get_mut("dns").map(|dns| &mut dns.value) {
+        resolvers.retain(|resolver| resolver.as_text() != Some(""));
     }
     if let Some(build) = service.get_mut("build") {
         missing(build, "context", text("."));

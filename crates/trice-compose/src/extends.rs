@@ -252,7 +252,8 @@ impl Loader<'_> {
             return Some(Target { service: service.to_owned(), file });
         }
         // Anything else that is no target has been told.
-        if extends.as_map().is_some_and(|map| !map.contains("service")) || extends.is_null() {
+        let named = extends.get("service").is_some_and(|service| !service.is_null());
+        if (extends.as_map().is_some() && !named) || extends.is_null() {
             self.report.mistake(extends.span, path, ExtendsMistake::NoTarget);
         }
         None

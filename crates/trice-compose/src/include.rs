@@ -100,7 +100,12 @@ impl Loader<'_> {
     ) -> Result<Vec<PathBuf>, Unreadable> {
         let mut found = Vec::new();
         for item in entry.list_at("path") {
-            let Some(text) = item.as_text() else { return Err(Unreadable) };
+            let Some(text) = item.as_text() else {
+                if item.is_null() {
+                    self.report.mistake(item.span, path, IncludeMistake::NoPath);
+                }
+                return Err(Unreadable);
+            };
             if is_remote(text) {
                 self.refuse(Cause::Value(item.span, path), FileMistake::Remote(text.to_owned()));
                 return Err(Unreadable);

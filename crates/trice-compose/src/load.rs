@@ -139,4 +139,6 @@ fn steps(loader: &mut Loader<'_>, request: &Request) -> Result<Half, Unreadable>
 }
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod tests;

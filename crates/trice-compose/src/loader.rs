@@ -234,6 +234,10 @@ impl<'a> Loader<'a> {
     fn drop_version(&mut self, document: &mut Node) {
         if let Some(entry) = document.as_map_mut().and_then(|map| map.remove("version")) {
             let path = KeyPath::Root.key("version");
+            if entry.node.is_null() {
+                self.report.mistake(entry.key, path, "this must be a text, not nothing").hint("remove it");
+                return;
+            }
             self.report
                 .warning(entry.key, path, "`version` is out of use, and says nothing")
                 .hint("remove it");

@@ -81,9 +81,11 @@ impl Merger<'_> {
             }
             Shape::Short(Short::Ulimit, _) => later.after(Rule::Overridden, earlier),
             Shape::Short(_, long) | Shape::Nullable(long) => self.deep(earlier, later, long, path),
-            Shape::Any | Shape::Options => self.maps(earlier, later, path, |merger, earlier, later, path| {
-                merger.deep(earlier, later, &Shape::Any, path)
-            }),
+            Shape::Any | Shape::Options(_) => {
+                self.maps(earlier, later, path, |merger, earlier, later, path| {
+                    merger.deep(earlier, later, &Shape::Any, path)
+                })
+            }
             Shape::List(_)
             | Shape::Set(_)
             | Shape::Texts
@@ -92,10 +94,11 @@ impl Merger<'_> {
             | Shape::Text
             | Shape::Boolean
             | Shape::Flag
-            | Shape::Integer { .. }
+            | Shape::Integer(_)
             | Shape::Number
             | Shape::Scalar
-            | Shape::Bytes
+            | Shape::AnyScalar
+            | Shape::Bytes(_)
             | Shape::Duration
             | Shape::Mode
             | Shape::OneOf(_)

@@ -10,7 +10,7 @@ use crate::tree::node::{Node, Value};
 /// Drops the items of `node` that a later one replaces.
 pub(crate) fn keep_last(node: &mut Node, rule: Unique) {
     let Value::List(items) = &mut node.value else { return };
-    if rule == Unique::No || items.len() < 2 {
+    if matches!(rule, Unique::No | Unique::Refused) || items.len() < 2 {
         return;
     }
     let mut kept: Vec<Node> = Vec::with_capacity(items.len());
@@ -35,7 +35,7 @@ pub(crate) fn keep_last(node: &mut Node, rule: Unique) {
 fn identity(item: &Node, rule: Unique) -> Option<String> {
     let or = |text: Option<&str>, default: &str| text.unwrap_or(default).to_owned();
     match rule {
-        Unique::No => None,
+        Unique::No | Unique::Refused => None,
         Unique::Text => {
             let text = item.as_text()?;
             Some(text.split_once('=').map_or(text, |(key, _)| key).to_owned())

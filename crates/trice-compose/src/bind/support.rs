@@ -43,10 +43,11 @@ impl Walk<'_> {
             | Shape::Text
             | Shape::Boolean
             | Shape::Flag
-            | Shape::Integer { .. }
+            | Shape::Integer(_)
             | Shape::Number
             | Shape::Scalar
-            | Shape::Bytes
+            | Shape::AnyScalar
+            | Shape::Bytes(_)
             | Shape::Duration
             | Shape::Mode
             | Shape::OneOf(_)
@@ -56,7 +57,7 @@ impl Walk<'_> {
             | Shape::Texts
             | Shape::Scalars
             | Shape::Pairs(_)
-            | Shape::Options
+            | Shape::Options(_)
             | Shape::Hosts
             | Shape::Command
             | Shape::Probe => {}

@@ -45,27 +45,26 @@ fn value(node: &mut Node, shape: &'static Shape, path: &Path<'_>, report: &mut R
             items(node, of, path, report);
             repeated(node, path, report);
         }
-        Shape::Texts => items(node, &Shape::Text, path, report),
+        Shape::Texts | Shape::Command | Shape::Probe => items(node, &Shape::Text, path, report),
+        Shape::Scalars => items(node, &Shape::AnyScalar, path, report),
         Shape::Short(_, long) | Shape::Nullable(long) => value(node, long, path, report),
         Shape::Any
         | Shape::Text
         | Shape::Boolean
         | Shape::Flag
-        | Shape::Integer { .. }
+        | Shape::Integer(_)
         | Shape::Number
         | Shape::Scalar
-        | Shape::Bytes
+        | Shape::AnyScalar
+        | Shape::Bytes(_)
         | Shape::Duration
         | Shape::Mode
         | Shape::OneOf(_)
         | Shape::PullPolicy
         | Shape::ContainerName
-        | Shape::Scalars
         | Shape::Pairs(_)
-        | Shape::Options
-        | Shape::Hosts
-        | Shape::Command
-        | Shape::Probe => {}
+        | Shape::Options(_)
+        | Shape::Hosts => {}
     }
 }
 
@@ -91,7 +90,8 @@ fn items(node: &mut Node, of: &'static Shape, path: &Path<'_>, report: &mut Repo
     }
 }
 
-fn repeated(node: &Node, path: &Path<'_>, report: &mut Report) {
+/// Notes what is in a list of texts twice.
+pub(crate) fn repeated(node: &Node, path: &Path<'_>, report: &mut Report) {
     let mut seen = BTreeMap::new();
     for (index, item) in node.as_list().unwrap_or_default().iter().enumerate() {
         let Some(text) = item.as_text() else { continue };
@@ -106,14 +106,15 @@ fn repeated(node: &Node, path: &Path<'_>, report: &mut Report) {
 fn wanted(shape: &Shape) -> Option<&'static str> {
     match shape {
         Shape::Any | Shape::Nullable(_) | Shape::Command => None,
-        Shape::Object(_) | Shape::Keyed { .. } | Shape::Options => Some("a mapping"),
+        Shape::Object(_) | Shape::Keyed { .. } | Shape::Options(_) => Some("a mapping"),
         Shape::List(_) | Shape::Set(_) | Shape::Probe | Shape::Texts | Shape::Scalars => Some("a list"),
         Shape::Pairs(_) | Shape::Hosts => Some("a mapping or a list"),
         Shape::Short(_, long) => wanted(long),
         Shape::Boolean | Shape::Flag => Some("a boolean"),
-        Shape::Integer { .. } | Shape::Number | Shape::Bytes | Shape::Mode => Some("a number"),
+        Shape::Integer(_) | Shape::Number | Shape::Bytes(_) | Shape::Mode => Some("a number"),
         Shape::Text
         | Shape::Scalar
+        | Shape::AnyScalar
         | Shape::Duration
         | Shape::OneOf(_)
         | Shape::PullPolicy

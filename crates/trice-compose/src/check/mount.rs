@@ -84,6 +84,8 @@ impl Parsed {
             ],
             span,
         );
+        // Docker Compose looks no further at a text of one or two characters.
+        let plain = bind || (self.source.is_none() && self.target.len() <= 2);
         let for_volume = mapping(vec![("nocopy", yes(self.nocopy))], span);
         // Options of the other kind stay where they are written, though they ask for nothing.
         let whole = mapping(
@@ -93,7 +95,7 @@ impl Parsed {
                 ("target", Some(Value::Text(self.target))),
                 ("read_only", yes(self.read_only)),
                 ("bind", (!for_bind.is_empty()).then(|| Value::Map(Box::new(for_bind)))),
-                ("volume", (!for_volume.is_empty() || !bind).then(|| Value::Map(Box::new(for_volume)))),
+                ("volume", (!for_volume.is_empty() || !plain).then(|| Value::Map(Box::new(for_volume)))),
             ],
             span,
         );

@@ -1,7 +1,7 @@
 //! Mappings of texts: `KEY: value` or `- KEY=value`, options, and extra hosts.
 
 use crate::check::{Check, CheckMistake};
-use crate::schema::shape::Unset;
+use crate::schema::shape::{Others, Unset};
 use crate::tree::mapping::Mapping;
 use crate::tree::node::{Node, Value};
 use crate::tree::path::Path;
@@ -28,6 +28,10 @@ impl Check<'_> {
 
     /// Makes the value of a pair a text.
     fn pair(&mut self, node: &mut Node, unset: Unset, path: &Path<'_>) {
+        if unset == Unset::Wrong && !matches!(node.value, Value::Text(_) | Value::Bad) {
+            self.wrong(node, path, "a text");
+            return;
+        }
         node.value = match &mut node.value {
             Value::Null if unset == Unset::Empty => Value::Text(String::new()),
             Value::Null => Value::Null,
@@ -53,6 +57,11 @@ impl Check<'_> {
                 }
                 continue;
             };
+            if unset == Unset::Wrong && value == Value::Null {
+                let mistake = CheckMistake::NoValue(key.to_owned());
+                self.report.mistake(span, path.index(index), mistake).hint("write `NAME=PLACE`");
+                continue;
+            }
             if unset == Unset::Null && key.ends_with(char::is_whitespace) {
                 let mistake = CheckMistake::BlankInName(key.to_owned());
                 self.report
@@ -65,7 +74,7 @@ impl Check<'_> {
         map
     }
 
-    pub(super) fn options(&mut self, node: &mut Node, path: &Path<'_>) {
+    pub(super) fn options(&mut self, node: &mut Node, others: Others, path: &Path<'_>) {
         let Value::Map(map) = &mut node.value else {
             self.wrong(node, path, "a mapping");
             return;
@@ -74,7 +83,18 @@ impl Check<'_> {
             return;
         }
         for (key, value) in map.iter_mut() {
-            self.pair(value, Unset::Empty, &path.key(key));
+            let here = path.key(key);
+            let fine = match &value.value {
+                Value::Text(_) | Value::Bad | Value::List(_) | Value::Map(_) => true,
+                Value::Int(_) | Value::Float(_) => others != Others::None,
+                Value::Null => others == Others::NumbersAndNull,
+                Value::Bool(_) => false,
+            };
+            if fine {
+                self.pair(value, Unset::Empty, &here);
+            } else {
+                self.wrong(value, &here, "a text").hint("put the value in quotes");
+            }
         }
     }
 
@@ -147,7 +167,7 @@ impl Check<'_> {
 pub(crate) fn split_pair(text: &str, unset: Unset) -> (&str, Value) {
     match (text.split_once('='), unset) {
         (Some((key, value)), _) => (key, Value::Text(value.to_owned())),
-        (None, Unset::Null) => (text, Value::Null),
+        (None, Unset::Null | Unset::Wrong) => (text, Value::Null),
         (None, Unset::Empty) => (text, Value::Text(String::new())),
     }
 }

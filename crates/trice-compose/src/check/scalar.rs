@@ -3,7 +3,7 @@
 use trice_model::units::{Bytes, BytesError, DurationError, parse_duration};
 
 use crate::check::{Check, suggest};
-use crate::schema::shape::Shape;
+use crate::schema::shape::{Integer, Shape, Size};
 use crate::tree::node::{Node, Value};
 use crate::tree::path::Path;
 use crate::tree::scalar::format_float;
@@ -51,6 +51,12 @@ impl Check<'_> {
             let warning = format!("`{text}` is a boolean in YAML 1.1 only");
             self.report.warning(node.span, path, warning).hint(format!("write `{word}`"));
         }
+        if let (Shape::Integer(Integer { cut: true, .. }), Value::Float(number)) = (shape, &node.value)
+            && number.fract() != 0.0
+        {
+            let warning = format!("`{}` is taken for {}", format_float(*number), number.trunc());
+            self.report.warning(node.span, path, warning).hint("write a whole number");
+        }
         let value = std::mem::replace(&mut node.value, Value::Bad);
         match typed(value, shape, self.raw) {
             Ok(value) => node.value = value,
@@ -91,10 +97,14 @@ fn typed(value: Value, shape: &Shape, raw: bool) -> Result<Value, Wrong> {
             other => Err(Wrong::Kind(other)),
         },
         Shape::Flag => flag(value, raw),
-        Shape::Integer { min, max } => integer(value, *min, *max, raw),
+        Shape::Integer(wanted) => integer(value, *wanted, raw),
         Shape::Number => number(value, raw),
-        Shape::Scalar => scalar_text(value, raw),
-        Shape::Bytes => size(value, raw),
+        Shape::Scalar => match value {
+            Value::Float(_) | Value::Bool(_) => Err(Wrong::Kind(value)),
+            value => scalar_text(value, raw),
+        },
+        Shape::AnyScalar => scalar_text(value, raw),
+        Shape::Bytes(form) => size(value, *form, raw),
         Shape::Duration => duration(value, raw),
         Shape::Mode => mode(value, raw),
         Shape::OneOf(allowed) => match value {
@@ -120,7 +130,7 @@ fn typed(value: Value, shape: &Shape, raw: bool) -> Result<Value, Wrong> {
         | Shape::Texts
         | Shape::Scalars
         | Shape::Pairs(_)
-        | Shape::Options
+        | Shape::Options(_)
         | Shape::Hosts
         | Shape::Command
         | Shape::Probe
@@ -141,10 +151,15 @@ fn flag(value: Value, raw: bool) -> Result<Value, Wrong> {
     }
 }
 
-fn integer(value: Value, min: i64, max: i64, raw: bool) -> Result<Value, Wrong> {
+fn integer(value: Value, wanted: Integer, raw: bool) -> Result<Value, Wrong> {
+    let Integer { min, max, text, cut } = wanted;
     let number = match value {
+        Value::Text(_) if !text => return Err(Wrong::Kind(value)),
         Value::Text(text) if raw => return Ok(Value::Text(text)),
         Value::Int(number) => Ok(number),
+        Value::Float(number) if cut => {
+            whole(number.trunc()).ok_or_else(|| ScalarMistake::NotAnInteger(format_float(number)))
+        }
         Value::Float(number) => {
             whole(number).ok_or_else(|| ScalarMistake::NotAnInteger(format_float(number)))
         }
@@ -182,8 +197,10 @@ fn scalar_text(value: Value, raw: bool) -> Result<Value, Wrong> {
     }
 }
 
-fn size(value: Value, raw: bool) -> Result<Value, Wrong> {
+fn size(value: Value, form: Size, raw: bool) -> Result<Value, Wrong> {
     match value {
+        Value::Int(_) | Value::Float(_) if form == Size::TextOnly => Err(Wrong::Kind(value)),
+        Value::Float(number) if form == Size::WholeNumber && number.fract() != 0.0 => Err(Wrong::Kind(value)),
         Value::Int(number) => Ok(Value::Int(number)),
         Value::Float(number) => match whole(number.trunc()) {
             Some(number) => Ok(Value::Int(number)),
@@ -218,11 +235,8 @@ fn mode(value: Value, raw: bool) -> Result<Value, Wrong> {
     }
 }
 
-/// Returns the bytes that `text` says. A plain number may be negative, which means no limit.
+/// Returns the bytes that `text` says.
 fn bytes(text: &str) -> Result<i64, ScalarMistake> {
-    if let Ok(number) = text.parse() {
-        return Ok(number);
-    }
     let Bytes(number) = text.parse()?;
     i64::try_from(number).map_err(|_| ScalarMistake::NotANumber(text.to_owned()))
 }
@@ -254,19 +268,21 @@ fn holds_a_name(text: &str) -> bool {
 fn wanted(shape: &Shape) -> &'static str {
     match shape {
         Shape::Boolean | Shape::Flag => "a boolean",
-        Shape::Integer { .. } => "a whole number",
+        Shape::Integer(_) => "a whole number",
         Shape::Number => "a number",
-        Shape::Bytes => "a size such as `64m`",
+        Shape::Bytes(Size::TextOnly) => "a size such as `64m`, in quotes if it is a number",
+        Shape::Bytes(_) => "a size such as `64m`",
         Shape::Duration => "a duration such as `30s`",
         Shape::Mode => "a file mode such as `0444`",
-        Shape::Scalar => "a text or a number",
+        Shape::Scalar => "a text or a whole number",
+        Shape::AnyScalar => "a text, a number or a boolean",
         Shape::Text | Shape::OneOf(_) | Shape::PullPolicy | Shape::ContainerName => "a text",
         Shape::List(_) | Shape::Set(_) | Shape::Texts | Shape::Scalars | Shape::Probe => "a list",
         Shape::Any
         | Shape::Object(_)
         | Shape::Keyed { .. }
         | Shape::Pairs(_)
-        | Shape::Options
+        | Shape::Options(_)
         | Shape::Hosts
         | Shape::Command
         | Shape::Short(..)

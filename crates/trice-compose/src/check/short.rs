@@ -59,9 +59,18 @@ impl Check<'_> {
             for (index, mut item) in items.into_iter().enumerate() {
                 let span = item.span;
                 let Some(name) = item.as_text() else {
-                    self.value(&mut item, &Shape::Text, &path.index(index));
+                    if !item.is_bad() {
+                        self.wrong(&mut item, &path.index(index), "a text");
+                    }
                     continue;
                 };
+                if let Some(first) = map.key_span(name) {
+                    let mistake = CheckMistake::Repeated(name.to_owned());
+                    self.report
+                        .mistake(span, path.index(index), mistake)
+                        .related(first, "it is first written here");
+                    continue;
+                }
                 let value =
                     if form == Short::DependsOn { started(span) } else { Node::new(Value::Null, span) };
                 map.insert(name, span, value);

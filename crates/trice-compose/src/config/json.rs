@@ -31,10 +31,22 @@ pub(crate) fn model(model: &Model, names: Names) -> Json {
     whole.insert("name".to_owned(), Json::String(model.name.clone()));
     for (key, value) in model.root.as_map().into_iter().flat_map(Mapping::iter) {
         if key.starts_with("x-") {
-            whole.insert(key.to_owned(), plain(value));
+            whole.insert(key.to_owned(), extension(plain(value), names));
         }
     }
     Json::Object(whole)
+}
+
+/// Shows what nobody knows the meaning of. Docker Compose makes null of an empty list there.
+fn extension(value: Json, names: Names) -> Json {
+    match value {
+        Json::Array(items) if items.is_empty() && names == Names::Labels => Json::Null,
+        Json::Array(items) => items.into_iter().map(|item| extension(item, names)).collect(),
+        Json::Object(fields) => {
+            fields.into_iter().map(|(key, value)| (key, extension(value, names))).collect()
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => value,
+    }
 }
 
 /// Returns the attributes of `node` that are shown; those that are shown always if there is no node.
@@ -66,11 +78,12 @@ fn nothing(shape: &'static Shape, names: Names) -> Json {
         Shape::Object(fields) => Json::Object(object(None, fields, names)),
         Shape::Keyed { .. } => Json::Object(Map::new()),
         Shape::Boolean | Shape::Flag => Json::Bool(false),
-        Shape::Integer { .. } | Shape::Number => Json::from(0),
+        Shape::Integer(_) | Shape::Number => Json::from(0),
         Shape::Text | Shape::OneOf(_) => Json::String(String::new()),
-        Shape::Bytes => Json::String("0".to_owned()),
+        Shape::Bytes(_) => Json::String("0".to_owned()),
         Shape::Any
         | Shape::Scalar
+        | Shape::AnyScalar
         | Shape::Duration
         | Shape::Mode
         | Shape::PullPolicy
@@ -80,7 +93,7 @@ fn nothing(shape: &'static Shape, names: Names) -> Json {
         | Shape::Texts
         | Shape::Scalars
         | Shape::Pairs(_)
-        | Shape::Options
+        | Shape::Options(_)
         | Shape::Hosts
         | Shape::Command
         | Shape::Probe
@@ -105,7 +118,7 @@ fn value(node: &Node, shape: &'static Shape, names: Names) -> Json {
         Shape::Short(Short::EnvFile, _) => node.as_list().map(|items| items.iter().map(env_file).collect()),
         Shape::Short(Short::Ssh, _) => node.as_map().map(|map| Json::Array(ssh(map))),
         Shape::Short(_, long) | Shape::Nullable(long) => Some(value(node, long, names)),
-        Shape::Bytes => node.as_int().map(|bytes| Json::String(bytes.to_string())),
+        Shape::Bytes(_) => node.as_int().map(|bytes| Json::String(bytes.to_string())),
         Shape::Duration => node.as_int().map(|nanos| Json::String(duration(nanos))),
         Shape::Mode => node.as_int().map(|mode| Json::String(format!("0{mode:o}"))),
         Shape::Number => node.as_number().map(single),
@@ -115,14 +128,15 @@ fn value(node: &Node, shape: &'static Shape, names: Names) -> Json {
         | Shape::Text
         | Shape::Boolean
         | Shape::Flag
-        | Shape::Integer { .. }
+        | Shape::Integer(_)
         | Shape::Scalar
+        | Shape::AnyScalar
         | Shape::OneOf(_)
         | Shape::PullPolicy
         | Shape::ContainerName
         | Shape::Texts
         | Shape::Pairs(_)
-        | Shape::Options
+        | Shape::Options(_)
         | Shape::Command
         | Shape::Probe => None,
     };

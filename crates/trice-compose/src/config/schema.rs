@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::schema::root::ROOT;
 use crate::schema::service::SERVICE;
-use crate::schema::shape::{Keys, Object, Shape, Short};
+use crate::schema::shape::{Integer, Keys, Object, Others, Shape, Short, Size};
 
 /// Returns the schema of a Compose file.
 pub(crate) fn of_a_file() -> Json {
@@ -82,13 +82,12 @@ fn shape(of: &'static Shape) -> Json {
         }
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Flag => json!({ "type": ["boolean", "string"] }),
-        Shape::Integer { min: i64::MIN, max: i64::MAX } => json!({ "type": ["integer", "string"] }),
-        Shape::Integer { min, max: i64::MAX } => json!({ "type": ["integer", "string"], "minimum": min }),
-        Shape::Integer { min, max } => {
-            json!({ "type": ["integer", "string"], "minimum": min, "maximum": max })
-        }
-        Shape::Number | Shape::Bytes | Shape::Mode => json!({ "type": ["number", "string"] }),
-        Shape::Scalar => json!({ "type": ["string", "number", "boolean"] }),
+        Shape::Integer(integer) => whole(*integer),
+        Shape::Number | Shape::Bytes(Size::Number) | Shape::Mode => json!({ "type": ["number", "string"] }),
+        Shape::Bytes(Size::WholeNumber) => json!({ "type": ["integer", "string"] }),
+        Shape::Bytes(Size::TextOnly) => json!({ "type": "string" }),
+        Shape::Scalar => json!({ "type": ["string", "integer"] }),
+        Shape::AnyScalar => json!({ "type": ["string", "number", "boolean"] }),
         Shape::Scalars => json!({ "anyOf": [scalar(), { "type": "array", "items": scalar() }] }),
         Shape::OneOf(words) => json!({ "enum": words }),
         Shape::Object(fields) => Json::Object(object(fields)),
@@ -106,7 +105,14 @@ fn shape(of: &'static Shape) -> Json {
         Shape::Pairs(_) => {
             json!({ "anyOf": [{ "type": "object", "additionalProperties": scalar() }, texts()] })
         }
-        Shape::Options => json!({ "type": "object", "additionalProperties": scalar() }),
+        Shape::Options(others) => {
+            let kinds: &[&str] = match others {
+                Others::None => &["string"],
+                Others::Numbers => &["string", "number"],
+                Others::NumbersAndNull => &["string", "number", "null"],
+            };
+            json!({ "type": "object", "additionalProperties": { "type": kinds } })
+        }
         Shape::Hosts => {
             let addresses = json!({ "anyOf": [{ "type": "string" }, texts()] });
             json!({ "anyOf": [{ "type": "object", "additionalProperties": addresses }, texts()] })
@@ -115,6 +121,20 @@ fn shape(of: &'static Shape) -> Json {
         Shape::Nullable(of) => json!({ "anyOf": [shape(of), { "type": "null" }] }),
         Shape::Short(form, long) => either(*form, long),
     }
+}
+
+fn whole(integer: Integer) -> Json {
+    let Integer { min, max, text, cut } = integer;
+    let mut kinds = vec![if cut { "number" } else { "integer" }];
+    kinds.extend(text.then_some("string"));
+    let mut schema = Map::from_iter([("type".to_owned(), json!(kinds))]);
+    if min > i64::MIN {
+        schema.insert("minimum".to_owned(), json!(min));
+    }
+    if max < i64::MAX {
+        schema.insert("maximum".to_owned(), json!(max));
+    }
+    Json::Object(schema)
 }
 
 /// Returns the schema of what has a short form beside its long one.

@@ -2,9 +2,11 @@
 
 use crate::schema::parts::{FILE_MOUNT, ULIMITS};
 use crate::schema::shape::Shape::{
-    Any, Bytes, Flag, Hosts, Keyed, List, Object as Fields, Pairs, Short, Text, Texts,
+    AnyScalar, Flag, Hosts, Keyed, List, Object as Fields, Pairs, Short, Text, Texts,
 };
-use crate::schema::shape::{Keys, Merge, Object, Short as Form, TEXT_SET, Unique, Unset, attribute};
+use crate::schema::shape::{
+    Keys, Merge, Object, Short as Form, TEXT_SET, Unique, Unset, WHOLE_BYTES, attribute,
+};
 
 /// `build`.
 pub(crate) static BUILD: Object = Object::new(&[
@@ -21,22 +23,25 @@ pub(crate) static BUILD: Object = Object::new(&[
     attribute("sbom", &Short(Form::FlagText, &Text), "Whether, and how, a list of the software is made."),
     attribute(
         "ssh",
-        &Short(Form::Ssh, &Keyed { keys: Keys::Any, of: &Any }),
+        &Short(Form::Ssh, &Keyed { keys: Keys::Any, of: &AnyScalar }),
         "Keys or agents that steps may use.",
-    ),
+    )
+    .unique(Unique::Refused),
     attribute("labels", &Pairs(Unset::Empty), "Labels of the image."),
     attribute("cache_from", &List(&Text), "Where cached steps come from."),
     attribute("cache_to", &List(&Text), "Where cached steps go."),
     attribute("no_cache", &Flag, "Whether all steps are run again."),
-    attribute("no_cache_filter", &Texts, "Stages whose steps are run again."),
-    attribute("additional_contexts", &Pairs(Unset::Empty), "More contexts by name."),
+    attribute("no_cache_filter", &Texts, "Stages whose steps are run again.").unique(Unique::Refused),
+    attribute("additional_contexts", &Pairs(Unset::Wrong), "More contexts by name."),
     attribute("pull", &Flag, "Whether base images are fetched again."),
-    attribute("extra_hosts", &Hosts, "More lines for `/etc/hosts` of its steps.").merged(Merge::Hosts),
+    attribute("extra_hosts", &Hosts, "More lines for `/etc/hosts` of its steps.")
+        .merged(Merge::Hosts)
+        .unique(Unique::Refused),
     attribute("isolation", &Text, "The isolation technology, on Windows.").windows(),
     attribute("network", &Text, "The network of its steps."),
     attribute("target", &Text, "The stage that is built."),
     attribute("secrets", &List(&Short(Form::FileMount, &Fields(&FILE_MOUNT))), "Secrets that steps may use."),
-    attribute("shm_size", &Bytes, "The size of `/dev/shm` of its steps."),
+    attribute("shm_size", &WHOLE_BYTES, "The size of `/dev/shm` of its steps."),
     attribute("tags", &TEXT_SET, "More names for the image.").unique(Unique::Text),
     attribute("ulimits", &ULIMITS, "Limits of each process of its steps."),
     attribute("platforms", &List(&Text), "The platforms that it is built for."),

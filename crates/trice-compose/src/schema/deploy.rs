@@ -1,9 +1,9 @@
 //! Replicas, limits and roll-out: `deploy`.
 
-use crate::schema::shape::Shape::{
-    Bytes, Duration, List, Number, Object as Fields, OneOf, Pairs, Short, Text,
+use crate::schema::shape::Shape::{Duration, List, Number, Object as Fields, OneOf, Pairs, Short, Text};
+use crate::schema::shape::{
+    COUNT, CUT, INTEGER, Object, Output, Short as Form, TEXT_BYTES, TEXT_SET, Unique, Unset, attribute,
 };
-use crate::schema::shape::{INTEGER, Object, Output, Short as Form, TEXT_SET, Unset, attribute};
 
 /// `deploy`.
 pub(crate) static DEPLOY: Object = Object::new(&[
@@ -26,7 +26,7 @@ pub(crate) static DEPLOY: Object = Object::new(&[
 ]);
 
 static UPDATE: Object = Object::new(&[
-    attribute("parallelism", &INTEGER, "How many containers at a time.").shown(Output::Said),
+    attribute("parallelism", &COUNT, "How many containers at a time.").shown(Output::Said),
     attribute("delay", &Duration, "The time between them."),
     attribute("failure_action", &Text, "What is done after a failure."),
     attribute("monitor", &Duration, "How long each one is watched."),
@@ -41,14 +41,14 @@ static UPDATE: Object = Object::new(&[
 static RESTART: Object = Object::new(&[
     attribute("condition", &Text, "After which end it is started again."),
     attribute("delay", &Duration, "The time before each start.").shown(Output::Said).swarm(),
-    attribute("max_attempts", &INTEGER, "How often at most.").shown(Output::Said),
+    attribute("max_attempts", &COUNT, "How often at most.").shown(Output::Said),
     attribute("window", &Duration, "The time after which a start has succeeded.").shown(Output::Said).swarm(),
 ]);
 
 static PLACEMENT: Object = Object::new(&[
     attribute("constraints", &List(&Text), "What a node must be."),
     attribute("preferences", &List(&Fields(&PREFERENCE)), "How containers are spread."),
-    attribute("max_replicas_per_node", &INTEGER, "How many containers a node may have."),
+    attribute("max_replicas_per_node", &COUNT, "How many containers a node may have."),
 ]);
 
 static PREFERENCE: Object =
@@ -61,13 +61,13 @@ static RESOURCES: Object = Object::new(&[
 
 static LIMITS: Object = Object::new(&[
     attribute("cpus", &Number, "The most processors, also a fraction."),
-    attribute("memory", &Bytes, "The most memory."),
+    attribute("memory", &TEXT_BYTES, "The most memory."),
     attribute("pids", &INTEGER, "The most processes and threads."),
 ]);
 
 static RESERVATIONS: Object = Object::new(&[
     attribute("cpus", &Number, "The processors that it needs.").swarm(),
-    attribute("memory", &Bytes, "Memory that it keeps when memory is short."),
+    attribute("memory", &TEXT_BYTES, "Memory that it keeps when memory is short."),
     attribute("devices", &List(&Fields(&RESERVED_DEVICE)), "Devices that it needs.").not_yet(),
     attribute(
         "generic_resources",
@@ -86,7 +86,7 @@ static GENERIC_RESOURCE: Object = Object::new(&[attribute(
 
 static DISCRETE_RESOURCE: Object = Object::new(&[
     attribute("kind", &Text, "Its name.").shown(Output::Always),
-    attribute("value", &INTEGER, "How many.").shown(Output::Always),
+    attribute("value", &CUT, "How many.").shown(Output::Always),
 ]);
 
 /// A device of `gpus`.
@@ -95,7 +95,7 @@ pub(crate) static DEVICE_REQUEST: Object = Object::new(&[
     attribute("driver", &Text, "The driver."),
     attribute("count", &Short(Form::Count, &INTEGER), "How many, or `all`."),
     attribute("device_ids", &TEXT_SET, "Which ones."),
-    attribute("options", &Pairs(Unset::Empty), "Options of the driver."),
+    attribute("options", &Pairs(Unset::Empty), "Options of the driver.").unique(Unique::Refused),
 ]);
 
 /// A device of `deploy.resources.reservations`, which must say its capabilities.
@@ -104,5 +104,5 @@ static RESERVED_DEVICE: Object = Object::new(&[
     attribute("driver", &Text, "The driver."),
     attribute("count", &Short(Form::Count, &INTEGER), "How many, or `all`."),
     attribute("device_ids", &TEXT_SET, "Which ones."),
-    attribute("options", &Pairs(Unset::Empty), "Options of the driver."),
+    attribute("options", &Pairs(Unset::Empty), "Options of the driver.").unique(Unique::Refused),
 ]);

@@ -1,11 +1,12 @@
 //! The mappings inside of a service, but for `build` and `deploy`.
 
 use crate::schema::shape::Shape::{
-    Boolean, Bytes, Command, Duration, Flag, Integer, Keyed, List, Mode, Object as Fields, OneOf, Options,
-    Pairs, Probe, Scalar, Scalars, Short, Text, Texts,
+    Boolean, Command, Duration, Flag, Keyed, List, Mode, Object as Fields, OneOf, Options, Pairs, Probe,
+    Scalar, Scalars, Short, Text, Texts,
 };
 use crate::schema::shape::{
-    INTEGER, Keys, Merge, Object, Output, Shape, Short as Form, TEXT_SET, Unique, Unset, attribute,
+    BYTES, CUT_NUMBER, INTEGER, Integer, Keys, Merge, Object, Others, Output, Shape, Short as Form, TEXT_SET,
+    Unique, Unset, WHOLE_BYTES, attribute, integer,
 };
 
 /// `depends_on.*`.
@@ -33,17 +34,15 @@ pub(crate) static EXTENDS: Object = Object::closed(&[
     attribute("file", &Text, "The file that it stands in; this one if not given."),
 ]);
 
+/// How often a probe may fail.
+const RETRIES: Shape = Shape::Integer(Integer { min: 0, max: u32::MAX as i64, text: true, cut: true });
+
 /// `healthcheck`.
 pub(crate) static HEALTHCHECK: Object = Object::new(&[
     attribute("test", &Probe, "The command of the probe.").merged(Merge::Replace),
     attribute("timeout", &Duration, "The time after which a probe has failed.").shown(Output::Said),
     attribute("interval", &Duration, "The time between two probes.").shown(Output::Said),
-    attribute(
-        "retries",
-        &Integer { min: 0, max: u32::MAX as i64 },
-        "How many failures in a row make it unhealthy.",
-    )
-    .shown(Output::Said),
+    attribute("retries", &RETRIES, "How many failures in a row make it unhealthy.").shown(Output::Said),
     attribute("start_period", &Duration, "The time after the start in which failures do not count.")
         .shown(Output::Said),
     attribute("start_interval", &Duration, "The time between two probes within the start period.")
@@ -54,14 +53,14 @@ pub(crate) static HEALTHCHECK: Object = Object::new(&[
 /// `networks.*` of a service.
 pub(crate) static ENDPOINT: Object = Object::new(&[
     attribute("aliases", &TEXT_SET, "More names for it there.").unique(Unique::Text),
-    attribute("driver_opts", &Options, "Options of the driver."),
-    attribute("gw_priority", &INTEGER, "The network with the highest gives the default route."),
+    attribute("driver_opts", &Options(Others::Numbers), "Options of the driver."),
+    attribute("gw_priority", &CUT_NUMBER, "The network with the highest gives the default route."),
     attribute("interface_name", &Text, "The name of the interface in the container."),
     attribute("ipv4_address", &Text, "A fixed IPv4 address."),
     attribute("ipv6_address", &Text, "A fixed IPv6 address."),
     attribute("link_local_ips", &TEXT_SET, "More addresses, link-local ones.").unique(Unique::Text),
     attribute("mac_address", &Text, "A fixed hardware address."),
-    attribute("priority", &INTEGER, "The network with the highest comes first."),
+    attribute("priority", &CUT_NUMBER, "The network with the highest comes first."),
 ]);
 
 /// `ports[]`.
@@ -69,7 +68,7 @@ pub(crate) static PORT: Object = Object::new(&[
     attribute("name", &Text, "A name for people."),
     attribute("mode", &Text, "A hint for Swarm."),
     attribute("host_ip", &Text, "The host's address."),
-    attribute("target", &Integer { min: 0, max: 65535 }, "The container's port.").required(),
+    attribute("target", &integer(0, 65535), "The container's port.").required(),
     attribute("published", &Scalar, "The host's port, or a range of which a free one is taken."),
     attribute("protocol", &Text, "`tcp`, `udp` or `sctp`."),
     attribute("app_protocol", &Text, "What is spoken there, for people."),
@@ -112,7 +111,7 @@ static VOLUME_OPTIONS: Object = Object::new(&[
 ]);
 
 static TMPFS_OPTIONS: Object = Object::new(&[
-    attribute("size", &Bytes, "The most memory."),
+    attribute("size", &BYTES, "The most memory."),
     attribute("mode", &INTEGER, "The mode of its root."),
 ]);
 
@@ -133,7 +132,7 @@ pub(crate) static HOOK: Object = Object::new(&[
     attribute("user", &Text, "The user that it runs as."),
     attribute("privileged", &Flag, "Whether it has all capabilities."),
     attribute("working_dir", &Text, "The folder that it begins in."),
-    attribute("environment", &Pairs(Unset::Null), "More variables."),
+    attribute("environment", &Pairs(Unset::Null), "More variables.").unique(Unique::Refused),
 ]);
 
 /// `pre_start[]`.
@@ -143,7 +142,7 @@ pub(crate) static PRE_START: Object = Object::new(&[
     attribute("user", &Text, "The user that it runs as."),
     attribute("privileged", &Flag, "Whether it has all capabilities."),
     attribute("working_dir", &Text, "The folder that it begins in."),
-    attribute("environment", &Pairs(Unset::Null), "Variables over the service's."),
+    attribute("environment", &Pairs(Unset::Null), "Variables over the service's.").unique(Unique::Refused),
     attribute("per_replica", &Flag, "Whether it runs for each replica, and not once."),
 ]);
 
@@ -162,8 +161,8 @@ static WATCH: Object = Object::new(&[
     .required(),
     attribute("target", &Text, "The path in the container that it is copied to."),
     attribute("exec", &Fields(&HOOK), "The command that is run after that.").shown(Output::Always),
-    attribute("include", &Texts, "Patterns of what is watched."),
-    attribute("ignore", &Texts, "Patterns of what is not watched."),
+    attribute("include", &Texts, "Patterns of what is watched.").unique(Unique::Refused),
+    attribute("ignore", &Texts, "Patterns of what is not watched.").unique(Unique::Refused),
     attribute("initial_sync", &Boolean, "Whether it is copied at the start."),
 ]);
 
@@ -176,7 +175,7 @@ pub(crate) static DEVICE: Object = Object::new(&[
 
 /// `blkio_config`.
 pub(crate) static BLKIO: Object = Object::closed(&[
-    attribute("weight", &INTEGER, "Its weight against others, 10 to 1000."),
+    attribute("weight", &integer(0, 65535), "Its weight against others, 10 to 1000."),
     attribute("weight_device", &List(&Fields(&BLKIO_WEIGHT)), "Its weights for single devices."),
     attribute("device_read_bps", &List(&Fields(&BLKIO_LIMIT)), "The most bytes read in a second."),
     attribute("device_read_iops", &List(&Fields(&BLKIO_LIMIT)), "The most reads in a second."),
@@ -186,12 +185,14 @@ pub(crate) static BLKIO: Object = Object::closed(&[
 
 static BLKIO_WEIGHT: Object = Object::closed(&[
     attribute("path", &Text, "The device file.").shown(Output::Always).labelled("Path"),
-    attribute("weight", &INTEGER, "The weight, 10 to 1000.").shown(Output::Always).labelled("Weight"),
+    attribute("weight", &integer(0, 65535), "The weight, 10 to 1000.")
+        .shown(Output::Always)
+        .labelled("Weight"),
 ]);
 
 static BLKIO_LIMIT: Object = Object::closed(&[
     attribute("path", &Text, "The device file.").shown(Output::Always).labelled("Path"),
-    attribute("rate", &Bytes, "How many in a second.").shown(Output::Always).labelled("Rate"),
+    attribute("rate", &WHOLE_BYTES, "How many in a second.").shown(Output::Always).labelled("Rate"),
 ]);
 
 /// `ulimits`.
@@ -205,7 +206,7 @@ static ULIMIT: Object = Object::new(&[
 /// `logging`.
 pub(crate) static LOGGING: Object = Object::new(&[
     attribute("driver", &Text, "The driver."),
-    attribute("options", &Options, "Options of the driver."),
+    attribute("options", &Options(Others::NumbersAndNull), "Options of the driver."),
 ]);
 
 /// `provider`.

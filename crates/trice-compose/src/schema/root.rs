@@ -3,7 +3,7 @@
 use crate::schema::resource::{CONFIG, MODEL, NETWORK, SECRET, VOLUME};
 use crate::schema::service::SERVICE;
 use crate::schema::shape::Shape::{Keyed, List, Nullable, Object as Fields, Short, Text, Texts};
-use crate::schema::shape::{Keys, Object, Output, Shape, Short as Form, attribute};
+use crate::schema::shape::{Keys, Object, Output, Shape, Short as Form, Unique, attribute};
 
 /// A Compose file.
 pub(crate) static ROOT: Object = Object::new(&[
@@ -24,8 +24,10 @@ pub(crate) static ROOT: Object = Object::new(&[
 ]);
 
 static INCLUDE: Object = Object::closed(&[
-    attribute("path", &Texts, "The model's file; of several, the later are merged over the first."),
-    attribute("env_file", &Texts, "Files with variables that the model is read under."),
+    attribute("path", &Texts, "The model's file; of several, the later are merged over the first.")
+        .unique(Unique::Refused),
+    attribute("env_file", &Texts, "Files with variables that the model is read under.")
+        .unique(Unique::Refused),
     attribute("project_directory", &Text, "The folder that the model's relative paths count from."),
 ]);
 

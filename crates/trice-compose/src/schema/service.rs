@@ -7,11 +7,12 @@ use crate::schema::parts::{
     HEALTHCHECK, HOOK, LOGGING, MODEL_BINDING, MOUNT, PORT, PRE_START, PROVIDER, ULIMITS,
 };
 use crate::schema::shape::Shape::{
-    Boolean, Bytes, Command, ContainerName, Duration, Flag, Hosts, Integer, Keyed, List, Nullable, Number,
-    Object as Fields, OneOf, Options, Pairs, PullPolicy, Scalar, Set, Short, Text, Texts,
+    Boolean, Command, ContainerName, Duration, Flag, Hosts, Keyed, List, Nullable, Number, Object as Fields,
+    OneOf, Options, Pairs, PullPolicy, Scalar, Set, Short, Text, Texts,
 };
 use crate::schema::shape::{
-    INTEGER, Keys, Merge, Object, Output, Shape, Short as Form, TEXT_SET, Unique, Unset, attribute,
+    BYTES, COUNT, CUT, INTEGER, Keys, Merge, Object, Others, Output, Shape, Short as Form, TEXT_SET, Unique,
+    Unset, WHOLE_BYTES, attribute, integer,
 };
 
 /// A service.
@@ -34,18 +35,15 @@ pub(crate) static SERVICE: Object = Object::new(&[
         .unique(Unique::Text),
     attribute("cgroup_parent", &Text, "The cgroup that its own is made in.").not_yet(),
     attribute("cgroup", &OneOf(&["host", "private"]), "Whose cgroup namespace it sees."),
-    attribute("cpu_count", &Integer { min: 0, max: i64::MAX }, "The number of processors, on Windows.")
-        .windows(),
-    attribute("cpu_percent", &Integer { min: 0, max: 100 }, "The share of the processors, on Windows.")
-        .windows(),
-    attribute("cpu_period", &INTEGER, "The period of the processor quota, in microseconds."),
-    attribute("cpu_quota", &INTEGER, "Processor time in each period, in microseconds."),
-    attribute("cpu_rt_period", &INTEGER, "The period of real-time scheduling, in microseconds.").not_yet(),
-    attribute("cpu_rt_runtime", &INTEGER, "Real-time processor time in each period, in microseconds.")
-        .not_yet(),
+    attribute("cpu_count", &COUNT, "The number of processors, on Windows.").windows(),
+    attribute("cpu_percent", &integer(0, 100), "The share of the processors, on Windows.").windows(),
+    attribute("cpu_period", &CUT, "The period of the processor quota, in microseconds."),
+    attribute("cpu_quota", &CUT, "Processor time in each period, in microseconds."),
+    attribute("cpu_rt_period", &CUT, "The period of real-time scheduling, in microseconds.").not_yet(),
+    attribute("cpu_rt_runtime", &CUT, "Real-time processor time in each period, in microseconds.").not_yet(),
     attribute("cpus", &Number, "The most processors, also a fraction."),
     attribute("cpuset", &Text, "The processors it may run on, such as `0-2,4`.").not_yet(),
-    attribute("cpu_shares", &INTEGER, "Its weight against others; 1024 is usual."),
+    attribute("cpu_shares", &CUT, "Its weight against others; 1024 is usual."),
     attribute("command", &Command, "In place of the image's command.")
         .merged(Merge::Replace)
         .shown(Output::Always),
@@ -92,7 +90,8 @@ pub(crate) static SERVICE: Object = Object::new(&[
     ),
     attribute("external_links", &TEXT_SET, "Containers of other projects under names of its own."),
     attribute("extra_hosts", &Hosts, "More lines for `/etc/hosts`: a name and its addresses.")
-        .merged(Merge::Hosts),
+        .merged(Merge::Hosts)
+        .unique(Unique::Refused),
     attribute("group_add", &Set(&Scalar), "More groups of its process, by name or number."),
     attribute(
         "gpus",
@@ -114,22 +113,18 @@ pub(crate) static SERVICE: Object = Object::new(&[
         .merged(Merge::Logging)
         .shown(Output::Said)
         .not_yet(),
-    attribute("mem_limit", &Bytes, "The most memory."),
-    attribute("mem_reservation", &Bytes, "Memory that it keeps when memory is short."),
-    attribute("memswap_limit", &Bytes, "The most memory and swap together; -1 is no limit."),
-    attribute("mem_swappiness", &Bytes, "How readily its memory is swapped out, 0 to 100.").not_yet(),
+    attribute("mem_limit", &BYTES, "The most memory."),
+    attribute("mem_reservation", &WHOLE_BYTES, "Memory that it keeps when memory is short."),
+    attribute("memswap_limit", &BYTES, "The most memory and swap together; -1 is no limit."),
+    attribute("mem_swappiness", &WHOLE_BYTES, "How readily its memory is swapped out, 0 to 100.").not_yet(),
     attribute("mac_address", &Text, "Its hardware address on its main network."),
     attribute("models", &Short(Form::Names, &MODEL_BINDINGS), "AI models that it uses.").not_yet(),
     attribute("network_mode", &Text, "Whose network it uses."),
     attribute("networks", &Short(Form::Names, &ENDPOINTS), "The networks it is on."),
     attribute("oom_kill_disable", &Flag, "Whether it is spared when memory runs out.").not_yet(),
-    attribute(
-        "oom_score_adj",
-        &Integer { min: -1000, max: 1000 },
-        "How readily it is ended when memory runs out.",
-    ),
+    attribute("oom_score_adj", &integer(-1000, 1000), "How readily it is ended when memory runs out."),
     attribute("pid", &Nullable(&Text), "Whose process namespace it uses.").not_yet(),
-    attribute("pids_limit", &INTEGER, "The most processes and threads; -1 is no limit."),
+    attribute("pids_limit", &CUT, "The most processes and threads; -1 is no limit."),
     attribute("platform", &Text, "The platform of its image, such as `linux/arm64`.").not_yet(),
     attribute("ports", &Short(Form::Ports, &List(&Fields(&PORT))), "Ports of the host that lead to it.")
         .unique(Unique::Port),
@@ -148,12 +143,12 @@ pub(crate) static SERVICE: Object = Object::new(&[
     .unique(Unique::File("/run/secrets"))
     .not_yet(),
     attribute("security_opt", &TEXT_SET, "Security options, such as `no-new-privileges`."),
-    attribute("shm_size", &Bytes, "The size of `/dev/shm`."),
+    attribute("shm_size", &BYTES, "The size of `/dev/shm`."),
     attribute("stdin_open", &Flag, "Whether its standard input stays open."),
     attribute("stop_grace_period", &Duration, "The time between the stop signal and the kill.")
         .shown(Output::Said),
     attribute("stop_signal", &Text, "The signal that asks it to end."),
-    attribute("storage_opt", &Options, "Options of its root file system.").not_yet(),
+    attribute("storage_opt", &Options(Others::NumbersAndNull), "Options of its root file system.").not_yet(),
     attribute("sysctls", &Pairs(Unset::Empty), "Settings of the kernel in its namespaces."),
     attribute("tmpfs", &Texts, "Paths with a file system in memory.").unique(Unique::Text),
     attribute("tty", &Flag, "Whether its process has a terminal."),

@@ -11,16 +11,15 @@ pub(crate) enum Shape {
     /// A boolean, or a text that says one.
     Flag,
     /// A whole number, or a text that says one.
-    Integer {
-        min: i64,
-        max: i64,
-    },
+    Integer(Integer),
     /// A number, or a text that says one.
     Number,
-    /// A text or a number; it becomes a text.
+    /// A text or a whole number; it becomes a text.
     Scalar,
+    /// A text, a number or a boolean; it becomes a text.
+    AnyScalar,
     /// A size; it becomes a number of bytes.
-    Bytes,
+    Bytes(Size),
     /// A duration; it becomes a number of nanoseconds.
     Duration,
     /// A file mode: an integer, or a text with octal digits.
@@ -43,12 +42,12 @@ pub(crate) enum Shape {
     Set(&'static Shape),
     /// A text or a list of texts; it becomes a list.
     Texts,
-    /// A scalar or a list of scalars; each becomes a text.
+    /// Any scalar or a list of them; each becomes a text.
     Scalars,
     /// `KEY: value` or `- KEY=value`; it becomes a mapping of texts.
     Pairs(Unset),
-    /// A mapping of texts and numbers; they become texts.
-    Options,
+    /// A mapping of texts, and perhaps of other scalars, which become texts.
+    Options(Others),
     /// `host: address` or `- host=address`; it becomes a list.
     Hosts,
     /// A list of arguments, or a text that is split into them.
@@ -60,10 +59,60 @@ pub(crate) enum Shape {
     Nullable(&'static Shape),
 }
 
+/// What a whole number may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Integer {
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+    /// Whether a text may say it.
+    pub(crate) text: bool,
+    /// Whether it may have a fraction, which is cut off with a warning.
+    pub(crate) cut: bool,
+}
+
+impl Integer {
+    const ANY: Self = Self { min: i64::MIN, max: i64::MAX, text: true, cut: false };
+}
+
+/// How a size may be written, beside as a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    Number,
+    WholeNumber,
+    TextOnly,
+}
+
+/// Which scalars stand for texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    None,
+    Numbers,
+    NumbersAndNull,
+}
+
 /// An integer that is counted with.
-pub(crate) const INTEGER: Shape = Shape::Integer { min: i64::MIN, max: i64::MAX };
+pub(crate) const INTEGER: Shape = Shape::Integer(Integer::ANY);
+/// One that cannot be negative.
+pub(crate) const COUNT: Shape = integer(0, i64::MAX);
+/// One that numbers stand for, with their fraction cut off.
+pub(crate) const CUT: Shape = Shape::Integer(Integer { cut: true, ..Integer::ANY });
+/// One that numbers stand for, but texts do not.
+pub(crate) const CUT_NUMBER: Shape = Shape::Integer(Integer { cut: true, text: false, ..Integer::ANY });
+/// One that texts do not stand for.
+pub(crate) const NO_TEXT: Shape = Shape::Integer(Integer { text: false, ..Integer::ANY });
+/// A size.
+pub(crate) const BYTES: Shape = Shape::Bytes(Size::Number);
+/// A size that cannot be written as a fraction.
+pub(crate) const WHOLE_BYTES: Shape = Shape::Bytes(Size::WholeNumber);
+/// A size that is written as a text.
+pub(crate) const TEXT_BYTES: Shape = Shape::Bytes(Size::TextOnly);
 /// A list of texts that may not say the same twice.
 pub(crate) const TEXT_SET: Shape = Shape::Set(&Shape::Text);
+
+/// Makes an integer between two bounds.
+pub(crate) const fn integer(min: i64, max: i64) -> Shape {
+    Shape::Integer(Integer { min, max, ..Integer::ANY })
+}
 
 /// What a key of a mapping may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +129,8 @@ pub(crate) enum Unset {
     Null,
     /// The empty text.
     Empty,
+    /// Nothing: each pair must say its value, and as a text.
+    Wrong,
 }
 
 /// A short form.
@@ -180,6 +231,8 @@ pub(crate) enum Merge {
 pub(crate) enum Unique {
     /// None.
     No,
+    /// None, and one that is there twice is a mistake.
+    Refused,
     /// Texts that are the same up to `=`.
     Text,
     /// Mappings with the same value under this key.

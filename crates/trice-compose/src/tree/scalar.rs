@@ -9,7 +9,7 @@ use crate::tree::node::Value;
 
 /// Returns what the unquoted `text` means.
 ///
-/// An integer that needs more than 63 bits stays a text: written out it is the same, and no attribute counts that far.
+/// An integer that needs more than 63 bits is taken for a number with a fraction: no attribute counts that far.
 pub(crate) fn resolve(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
@@ -51,13 +51,13 @@ fn number(text: &str) -> Option<Value> {
         return decimal(text).map(Value::Float);
     }
     if let Some(whole) = integer(&plain) {
-        return whole;
+        return Some(whole);
     }
     decimal(&plain).map(Value::Float)
 }
 
-/// Returns the integer that `text` is, with Go's prefixes; `Some(None)` for one that is too large.
-fn integer(text: &str) -> Option<Option<Value>> {
+/// Returns the integer that `text` is, with Go's prefixes; one that is too large as a number.
+fn integer(text: &str) -> Option<Value> {
     let (negative, digits) = match text.strip_prefix(['+', '-']) {
         Some(rest) => (text.starts_with('-'), rest),
         None => (false, text),
@@ -72,9 +72,12 @@ fn integer(text: &str) -> Option<Option<Value>> {
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
         return None;
     }
-    let Ok(magnitude) = i128::from_str_radix(digits, radix) else { return Some(None) };
+    let magnitude = i128::from_str_radix(digits, radix).ok()?;
     let value = if negative { -magnitude } else { magnitude };
-    Some(i64::try_from(value).ok().map(Value::Int))
+    match i64::try_from(value) {
+        Ok(value) => Some(Value::Int(value)),
+        Err(_) => (radix == 10 || u64::try_from(value).is_ok()).then_some(Value::Float(value as f64)),
+    }
 }
 
 /// Returns the number that `text` is if it has YAML's form of one: Rust's parser would take `inf` too.
@@ -124,7 +127,8 @@ mod tests {
             ("-.inf", Value::Float(f64::NEG_INFINITY)),
             (".infinity", text(".infinity")),
             ("9223372036854775807", Value::Int(i64::MAX)),
-            ("9223372036854775808", text("9223372036854775808")),
+            ("9223372036854775808", Value::Float(9_223_372_036_854_775_808.0)),
+            ("0x10000000000000000", text("0x10000000000000000")),
         ];
         for (input, value) in cases {
             assert_eq!(resolve(input), value, "{input}");

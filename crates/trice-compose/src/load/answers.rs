@@ -1,0 +1,163 @@
+//! What Docker Compose 2.40 was asked, and we answer alike: forms that are taken and forms that are refused.
+//!
+//! Each row differed once, in files that a program had made up.
+
+use crate::load::model;
+use crate::testing::{Memory, briefly, config, request};
+
+/// Returns what is wrong with a service that has these attributes, or `fine`.
+fn answer(attributes: &str) -> String {
+    let text = format!(
+        "services: {{ s: {{ image: x, {attributes} }} }}\nnetworks: {{ n: }}\nsecrets: {{ f: {{ file: f }} }}\n"
+    );
+    match model(&request(), &Memory::new(&[("/p/compose.yaml", &text)])) {
+        Ok(_) => "fine".to_owned(),
+        Err(mistakes) => mistakes.0.iter().map(told).collect::<Vec<_>>().join("; "),
+    }
+}
+
+fn told(mistake: &crate::diagnostic::Diagnostic) -> String {
+    let path = mistake.path.strip_prefix("services.s.").unwrap_or(&mistake.path);
+    format!("{path}: {}", mistake.message)
+}
+
+#[test]
+fn scalars_are_taken_where_docker_compose_takes_them() {
+    let rows = [
+        ("cpu_shares: 1.5, pids_limit: 2.9", "fine"),
+        ("networks: { n: { priority: 1.5 } }", "fine"),
+        (
+            "networks: { n: { priority: '5' } }",
+            "networks.n.priority: this must be a whole number, not a text",
+        ),
+        ("cpu_shares: '1.5'", "cpu_shares: `1.5` is not a whole number"),
+        ("healthcheck: { test: x, retries: 2.5 }", "fine"),
+        ("scale: 1.5", "scale: `1.5` is not a whole number"),
+        ("group_add: [wheel, 5]", "fine"),
+        ("group_add: [1.5]", "group_add[0]: this must be a text or a whole number, not a number"),
+        ("expose: [true]", "expose[0]: this must be a text or a whole number, not a boolean"),
+        ("external_links: [18446744073709551616]", "external_links[0]: this must be a text, not a number"),
+        ("mem_limit: -1, memswap_limit: -1", "fine"),
+        (
+            "memswap_limit: '-1'",
+            "memswap_limit: `-1` is not a size: write a number and one of b, k, m, g, t, p, such as `64m`",
+        ),
+        ("mem_reservation: 1.5", "mem_reservation: this must be a size such as `64m`, not a number"),
+        (
+            "deploy: { resources: { limits: { memory: 64 } } }",
+            "deploy.resources.limits.memory: this must be a size such as `64m`, in quotes if it is a number, not an integer",
+        ),
+        (
+            "deploy: { update_config: { parallelism: -1 } }",
+            "deploy.update_config.parallelism: -1 is not between 0 and 9223372036854775807",
+        ),
+    ];
+    for (attributes, expected) in rows {
+        assert_eq!(answer(attributes), expected, "{attributes}");
+    }
+}
+
+#[test]
+fn texts_in_mappings_are_texts() {
+    let rows = [
+        ("networks: { n: { driver_opts: { a: 5 } } }", "fine"),
+        (
+            "networks: { n: { driver_opts: { a: true } } }",
+            "networks.n.driver_opts.a: this must be a text, not a boolean",
+        ),
+        (
+            "networks: { n: { driver_opts: { a: } } }",
+            "networks.n.driver_opts.a: this must be a text, not nothing",
+        ),
+        ("logging: { options: { a: , b: 5 } }", "fine"),
+        ("logging: { options: { a: true } }", "logging.options.a: this must be a text, not a boolean"),
+        ("build: { additional_contexts: { a: b } }", "fine"),
+        (
+            "build: { additional_contexts: { a: 5 } }",
+            "build.additional_contexts.a: this must be a text, not an integer",
+        ),
+        ("build: { additional_contexts: [a] }", "build.additional_contexts[0]: `a` has no value"),
+        ("build: { ssh: { a: [b] } }", "build.ssh.a: this must be a text, a number or a boolean, not a list"),
+        ("provider: { type: x, options: { a: [b, true, 1.5] } }", "fine"),
+    ];
+    for (attributes, expected) in rows {
+        assert_eq!(answer(attributes), expected, "{attributes}");
+    }
+}
+
+#[test]
+fn items_that_are_nothing_or_there_twice_are_refused() {
+    let rows = [
+        ("command: [~]", "command[0]: this must be a text, not nothing"),
+        ("healthcheck: { test: [CMD, ~] }", "healthcheck.test[1]: this must be a text, not nothing"),
+        ("networks: [~]", "networks[0]: this must be a text, not nothing"),
+        ("networks: [n, n]", "networks[1]: `n` is in the list twice"),
+        (
+            "depends_on: [s, s]",
+            "depends_on.s: services wait for each other in a circle: s -> s; depends_on[1]: `s` is in the list twice",
+        ),
+        ("extra_hosts: ['a=1', 'a=1']", "extra_hosts[1]: `a=1` is in the list twice"),
+        ("environment: [A=1, A=1], labels: [a, a]", "fine"),
+        ("build: { ssh: [a=b, a=b] }", "build.ssh[1]: `a=b` is in the list twice"),
+        (
+            "post_start: [{ command: x, environment: [A=1, A=1] }]",
+            "post_start[0].environment[1]: `A=1` is in the list twice",
+        ),
+        ("label_file: []", "fine"),
+    ];
+    for (attributes, expected) in rows {
+        assert_eq!(answer(attributes), expected, "{attributes}");
+    }
+}
+
+#[test]
+fn what_is_named_must_have_a_name() {
+    let rows = [
+        ("secrets: [{}]", "secrets[0]: `source` is missing: say which secret it is"),
+        ("configs: [{ target: /x }]", "configs[0]: `source` is missing: say which config it is"),
+        ("build: { secrets: [{}] }", "build.secrets[0]: `source` is missing: say which secret it is"),
+        ("extends: { service: }", "extends: `service` is missing: say which service is extended"),
+    ];
+    for (attributes, expected) in rows {
+        assert_eq!(answer(attributes), expected, "{attributes}");
+    }
+}
+
+#[test]
+fn a_secret_says_where_its_content_is_even_if_nobody_uses_it() {
+    let secret = |attributes: &str| {
+        let text = format!("services: {{ s: {{ image: x }} }}\nsecrets: {{ a: {{ {attributes} }} }}\n");
+        let loaded = model(&request(), &Memory::new(&[("/p/compose.yaml", &text)]));
+        loaded.map_or_else(|mistakes| briefly(&mistakes.0), |_| "fine".to_owned())
+    };
+    let wrong = "compose.yaml:2:15 secrets.a: one of `file` and `environment` must be given";
+    for attributes in ["external: false", "driver: d", "environment: ''"] {
+        assert_eq!(secret(attributes), wrong, "{attributes}");
+    }
+    for attributes in ["external: true", "driver: d, file: f", "environment: E"] {
+        assert_eq!(secret(attributes), "fine", "{attributes}");
+    }
+}
+
+#[test]
+fn what_says_nothing_is_not_shown() {
+    let text = "
+name: p
+services: { s: { image: x, network_mode: none, dns: [''], volumes: [/a] } }
+x-a: [9223372036854775808]
+";
+    insta::assert_snapshot!(config(&request(), &[("/p/compose.yaml", text)]), @"
+    name: p
+    services:
+      s:
+        command: null
+        entrypoint: null
+        image: x
+        network_mode: none
+        volumes:
+          - target: /a
+            type: volume
+    x-a:
+      - 9.223372036854776e+18
+    ");
+}
