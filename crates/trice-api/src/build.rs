@@ -1,5 +1,6 @@
 //! Builds: what is asked for, and what is told on the way.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::build::Build as Wanted;
 use trice_model::registry::{Keyring, RegistrySettings};
@@ -8,7 +9,7 @@ use crate::call::Call;
 use crate::fault::Fault;
 
 /// Build images. Answer: lines until it is done. It ends when the client goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
     /// Which, side by side as far as none needs another.
     pub orders: Vec<BuildOrder>,
@@ -21,7 +22,7 @@ pub struct Build {
 }
 
 /// One image that is to be built.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BuildOrder {
     /// What it is called while it is built: the service, as others call it who need its image.
     pub name: String,
@@ -37,7 +38,7 @@ impl Call for Build {
 }
 
 /// A line of the answer; the last one is `Done` or `Failed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BuildEvent {
     /// Something happened in the build of that name.
@@ -54,7 +55,7 @@ pub enum BuildEvent {
 }
 
 /// What happened in a build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BuildChange {
     /// It is known what is to be done: the names of all steps.
@@ -108,7 +109,7 @@ pub enum BuildChange {
 }
 
 /// How a step ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepOutcome {
     /// It was done before.

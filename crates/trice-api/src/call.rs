@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use trice_model::container::ProcessSpec;
@@ -16,17 +17,17 @@ use crate::stream::StreamNotice;
 use crate::view::{ContainerView, EngineView, FindingView, NetworkView, PlanView, ProjectView};
 
 /// A request.
-pub trait Call: Serialize + DeserializeOwned {
+pub trait Call: Serialize + DeserializeOwned + JsonSchema {
     /// The last part of its path.
     const PATH: &'static str;
     /// What comes back: the whole answer, or one line of it.
-    type Answer: Serialize + DeserializeOwned;
+    type Answer: Serialize + DeserializeOwned + JsonSchema;
 }
 
 /// Do what is asked for. Answer: lines until it is done.
 ///
 /// The same request again, with the same moment, is the same: a client whose connection broke hears of the rest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Operate {
     /// What.
     pub intent: Intent,
@@ -43,7 +44,7 @@ impl Call for Operate {
 }
 
 /// Stop what was asked for at that moment: what has begun comes to its end, nothing more begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancel {
     /// Of this project.
     pub project: ProjectName,
@@ -57,7 +58,7 @@ impl Call for Cancel {
 }
 
 /// Say what would be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// What is asked for.
     pub intent: Intent,
@@ -69,7 +70,7 @@ impl Call for Plan {
 }
 
 /// Which containers are meant.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Selection {
     /// Of this project.
@@ -81,7 +82,7 @@ pub struct Selection {
 }
 
 /// List containers, in the order of their names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ListContainers {
     /// Which.
     pub of: Selection,
@@ -93,7 +94,7 @@ impl Call for ListContainers {
 }
 
 /// List projects, in the order of their names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ListProjects {}
 
 impl Call for ListProjects {
@@ -102,7 +103,7 @@ impl Call for ListProjects {
 }
 
 /// List networks, in the order of their names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ListNetworks {}
 
 impl Call for ListNetworks {
@@ -111,7 +112,7 @@ impl Call for ListNetworks {
 }
 
 /// Tell what is wrong with the machine, as far as networks are concerned.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Examine {}
 
 impl Call for Examine {
@@ -120,7 +121,7 @@ impl Call for Examine {
 }
 
 /// Tell about the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Describe {}
 
 impl Call for Describe {
@@ -129,7 +130,7 @@ impl Call for Describe {
 }
 
 /// Send a signal to the running ones. Answer: the names of those that got it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kill {
     /// Which.
     pub of: Selection,
@@ -143,7 +144,7 @@ impl Call for Kill {
 }
 
 /// Tell what happens to containers from now on. Answer: lines, without end.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Watch {
     /// Which.
     pub of: Selection,
@@ -155,7 +156,7 @@ impl Call for Watch {
 }
 
 /// Give out what containers wrote. Answer: frames; see [`crate::frame`].
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Logs {
     /// Which containers.
@@ -182,7 +183,7 @@ impl Call for Logs {
 }
 
 /// Run a process in a running container. The connection leaves HTTP; see [`crate::stream`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exec {
     /// The container.
     pub container: ContainerName,
@@ -196,7 +197,7 @@ impl Call for Exec {
 }
 
 /// What a process that is run in a container differs in from the container's own.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ExecProcess {
     /// The program and its arguments.
@@ -242,7 +243,7 @@ impl ExecProcess {
 }
 
 /// Take part in a running container's terminal or standard input. The connection leaves HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attach {
     /// The container.
     pub container: ContainerName,
@@ -254,7 +255,7 @@ impl Call for Attach {
 }
 
 /// Run a one-off container and take part in it. The connection leaves HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// An [`Intent::Run`].
     pub intent: Intent,

@@ -1,5 +1,6 @@
 //! What an operation tells while it runs, and what happens to containers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::name::{ContainerName, ServiceName};
 use trice_model::time::Timestamp;
@@ -7,7 +8,7 @@ use trice_model::time::Timestamp;
 use crate::fault::Fault;
 
 /// A line of an operation's answer; the last one is `Done` or `Failed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OperationEvent {
     /// A step of the plan has begun, gone on or ended.
@@ -21,7 +22,7 @@ pub enum OperationEvent {
 }
 
 /// How a step does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepEvent {
     /// What kind of object it is about.
     pub object: ObjectKind,
@@ -42,7 +43,7 @@ pub struct StepEvent {
 }
 
 /// How far something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Amount {
     /// The bytes so far.
     pub bytes: u64,
@@ -51,7 +52,7 @@ pub struct Amount {
 }
 
 /// Where a step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
     /// On its way.
@@ -63,7 +64,7 @@ pub enum StepState {
 }
 
 /// Kinds of objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectKind {
     /// An image.
@@ -77,7 +78,7 @@ pub enum ObjectKind {
 }
 
 /// Something that happened to a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerEvent {
     /// When.
     pub time: Timestamp,
@@ -92,7 +93,7 @@ pub struct ContainerEvent {
 }
 
 /// What happened to a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ContainerChange {
     /// It has been made.

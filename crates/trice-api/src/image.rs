@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trice_model::image::{ImageRef, RegistryRef};
@@ -16,7 +17,7 @@ use crate::event::OperationEvent;
 use crate::fault::Fault;
 
 /// Have images here, as their sources have them now. Answer: lines until it is done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PullImages {
     /// Which.
     pub images: Vec<ImageRef>,
@@ -34,7 +35,7 @@ impl Call for PullImages {
 
 /// Send images to the registries that their names say. Answer: lines until it is done; the last one of an image has its
 /// digest there as detail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PushImages {
     /// Which.
     pub images: Vec<RegistryRef>,
@@ -51,7 +52,7 @@ impl Call for PushImages {
 }
 
 /// Tell which of these images are not here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MissingImages {
     /// Which.
     pub images: Vec<ImageRef>,
@@ -63,7 +64,7 @@ impl Call for MissingImages {
 }
 
 /// List the tags that a repository has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListTags {
     /// The repository; its tag and its digest mean nothing.
     pub repository: RegistryRef,
@@ -77,7 +78,7 @@ impl Call for ListTags {
 }
 
 /// Look for repositories.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchImages {
     /// In this registry.
     pub host: String,
@@ -95,7 +96,7 @@ impl Call for SearchImages {
 }
 
 /// A repository that was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RepositoryView {
     /// Its name.
     pub name: String,
@@ -108,7 +109,7 @@ pub struct RepositoryView {
 }
 
 /// Find out whether a registry lets us in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EnterRegistry {
     /// The registry.
     pub host: String,
@@ -122,7 +123,7 @@ impl Call for EnterRegistry {
 }
 
 /// List images, the youngest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ListImages {}
 
 impl Call for ListImages {
@@ -131,7 +132,7 @@ impl Call for ListImages {
 }
 
 /// An image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageView {
     /// Its id.
     pub id: String,
@@ -154,7 +155,7 @@ pub struct ImageView {
 }
 
 /// Tell all about images. Answer: an object each, as Docker's tools know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InspectImages {
     /// By name, id, or the beginning of one.
     pub images: Vec<String>,
@@ -169,7 +170,7 @@ impl Call for InspectImages {
 }
 
 /// What is known of several images, and what went wrong with others.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Inspected {
     /// All about those that are here.
     pub images: Vec<Value>,
@@ -178,7 +179,7 @@ pub struct Inspected {
 }
 
 /// Tell how an image was made, the last step first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageHistory {
     /// By name, id, or the beginning of one.
     pub image: String,
@@ -193,7 +194,7 @@ impl Call for ImageHistory {
 }
 
 /// A step of how an image was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryView {
     /// The image, where it is the last step.
     pub id: Option<String>,
@@ -208,7 +209,7 @@ pub struct HistoryView {
 }
 
 /// Give an image another name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TagImage {
     /// By name, id, or the beginning of one.
     pub image: String,
@@ -222,7 +223,7 @@ impl Call for TagImage {
 }
 
 /// Remove names, and images with the last of them. What cannot go stays, and the others go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RemoveImages {
     /// By name, id, or the beginning of one.
     pub images: Vec<String>,
@@ -239,7 +240,7 @@ impl Call for RemoveImages {
 }
 
 /// Remove images that nobody uses.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PruneImages {
     /// Those with a name too.
@@ -258,7 +259,7 @@ impl Call for PruneImages {
 }
 
 /// What has gone.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RemovedView {
     /// Names, as people write them.
@@ -274,7 +275,7 @@ pub struct RemovedView {
 }
 
 /// Write images to an archive: that of the first descriptor that comes along. The connection leaves HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SaveImages {
     /// By name, id, or the beginning of one.
     pub images: Vec<String>,

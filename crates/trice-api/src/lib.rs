@@ -28,5 +28,7 @@ pub mod event;
 pub mod fault;
 pub mod frame;
 pub mod image;
+#[cfg(test)]
+mod schema;
 pub mod stream;
 pub mod view;

@@ -20,6 +20,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use trice_model::signal::Signal;
@@ -28,7 +29,7 @@ use crate::event::OperationEvent;
 use crate::fault::Fault;
 
 /// What the client says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamRequest {
     /// Here are the standard streams, those that the process is to have: with a terminal none; else the input, if it
@@ -39,7 +40,7 @@ pub enum StreamRequest {
 }
 
 /// What the engine says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamNotice {
     /// What happens on the way to a one-off's start.

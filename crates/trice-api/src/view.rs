@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::container::{ContainerState, Role};
 use trice_model::id::ContainerId;
@@ -14,7 +15,7 @@ use trice_model::port::{ContainerPort, PublishedPort};
 use trice_model::time::Timestamp;
 
 /// A container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerView {
     /// Its id.
     pub id: ContainerId,
@@ -62,7 +63,7 @@ pub struct ContainerView {
 }
 
 /// A project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectView {
     /// Its name.
     pub name: ProjectName,
@@ -73,7 +74,7 @@ pub struct ProjectView {
 }
 
 /// A network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkView {
     /// As it was made.
     pub spec: NetworkSpec,
@@ -84,7 +85,7 @@ pub struct NetworkView {
 }
 
 /// A container on a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointView {
     /// The container.
     pub container: ContainerName,
@@ -99,7 +100,7 @@ pub struct EndpointView {
 }
 
 /// Something about the machine that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FindingView {
     /// How it does.
     pub state: FindingState,
@@ -110,7 +111,7 @@ pub struct FindingView {
 }
 
 /// How something does that was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingState {
     /// As it should be.
@@ -122,14 +123,14 @@ pub enum FindingState {
 }
 
 /// The engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EngineView {
     /// Its version.
     pub version: String,
 }
 
 /// A plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanView {
     /// One line a step.
     pub text: String,

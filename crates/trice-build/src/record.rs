@@ -1,12 +1,13 @@
 //! What steps made before, by what they depend on.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_image::digest::Digest;
 use trice_model::time::Timestamp;
 use trice_state::record::Record;
 
 /// A layer that a step has made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepRecord {
     /// What the step depends on.
     pub key: String,
@@ -28,7 +29,7 @@ impl Record for StepRecord {
 }
 
 /// The digest of files in layers, which never change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FilesRecord {
     /// Which files, of which layers.
     pub key: String,

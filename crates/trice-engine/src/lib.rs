@@ -44,6 +44,8 @@ mod probe;
 mod projection;
 mod record;
 mod recover;
+#[cfg(test)]
+mod schema;
 mod select;
 mod serve;
 mod session;

@@ -7,6 +7,7 @@
 //! ContainerRecord   a container, and how it does                its process may run or not
 //! ```
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::container::ObservedContainer;
 use trice_model::intent::Intent;
@@ -17,7 +18,7 @@ use trice_plan::restart::Tally;
 use trice_state::record::Record;
 
 /// Something that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct IntentRecord {
     /// When, which also names it.
     pub(crate) asked_at: Timestamp,
@@ -40,7 +41,7 @@ pub(crate) fn intent_key(project: &ProjectName, asked_at: Timestamp) -> String {
 }
 
 /// A network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NetworkRecord {
     /// As it was asked for.
     pub(crate) spec: NetworkSpec,
@@ -58,7 +59,7 @@ impl Record for NetworkRecord {
 }
 
 /// An instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct InstanceRecord {
     /// As it was asked for.
     pub(crate) spec: InstanceSpec,
@@ -74,7 +75,7 @@ impl Record for InstanceRecord {
 }
 
 /// A container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ContainerRecord {
     /// As it was asked for, and how it does.
     pub(crate) container: ObservedContainer,
@@ -94,7 +95,7 @@ impl Record for ContainerRecord {
 }
 
 /// A process, told from all others that had or will have its number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ProcessIdentity {
     /// The kernel's id of this boot.
     pub(crate) boot: String,

@@ -6,10 +6,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use oci_spec::image::{Arch, Os};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An operating system and a processor.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Platform {
     /// The operating system, as Go calls it.
     pub os: String,

@@ -7,6 +7,7 @@
 //!
 //! Whatever no record, no lease and no container leads to is deleted by the next sweep.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trice_model::image::{ImageConfig, RegistryRef};
@@ -19,7 +20,7 @@ use crate::platform::Platform;
 use crate::source::Stamp;
 
 /// An image, under its id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageRecord {
     /// The digest of its configuration.
     pub id: Digest,
@@ -49,7 +50,7 @@ impl ImageRecord {
 }
 
 /// The manifest of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestRecord {
     /// Its digest, which is a blob's.
     #[serde(rename = "manifest")]
@@ -60,7 +61,7 @@ pub struct ManifestRecord {
 }
 
 /// A layer of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LayerRecord {
     /// The digest of its archive when it is not compressed, by which it is stored.
     pub diff_id: Digest,
@@ -74,7 +75,7 @@ pub struct LayerRecord {
 }
 
 /// The archive of a layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BlobRecord {
     /// Its digest, which is a blob's.
     #[serde(rename = "blob")]
@@ -84,7 +85,7 @@ pub struct BlobRecord {
 }
 
 /// A name of images, as registries have them: one image for each platform.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NameRecord {
     /// The name, whole: `docker.io/library/redis:7`, or with `@` and a digest.
     pub name: String,
@@ -97,7 +98,7 @@ pub struct NameRecord {
 }
 
 /// An image of a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NamedImage {
     /// What it was asked for: the best image for a platform may be made for an older one.
     pub platform: Platform,
@@ -120,7 +121,7 @@ impl NameRecord {
 }
 
 /// A reference to an archive or a layout, and what it was when it was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ArchiveRecord {
     /// The reference, as it is written.
     pub reference: String,

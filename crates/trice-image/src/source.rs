@@ -16,6 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use oci_spec::image::MediaType;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::image::RegistryRef;
 
@@ -76,7 +77,7 @@ pub(crate) struct Opened<'a> {
 }
 
 /// What tells that a file is still the one that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stamp {
     device: u64,
     inode: u64,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::image::ImageRef;
@@ -14,7 +15,7 @@ use crate::service::{ExtraHost, Ulimit};
 use crate::units::Bytes;
 
 /// A build that is wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
     /// The files that `COPY` copies.
     pub context: Context,
@@ -74,7 +75,7 @@ pub struct Build {
 }
 
 /// Files for a build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Context {
     /// A folder of this machine.
@@ -88,7 +89,7 @@ pub enum Context {
 }
 
 /// Where the Dockerfile is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DockerfileSource {
     /// In a file. Relative paths are counted from the context.
@@ -98,7 +99,7 @@ pub enum DockerfileSource {
 }
 
 /// The network of the steps of a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BuildNetwork {
     /// One of its own, from which other machines can be reached.
@@ -111,7 +112,7 @@ pub enum BuildNetwork {
 }
 
 /// A right that steps do not have by themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Entitlement {
     /// `RUN --network=host`.
@@ -121,7 +122,7 @@ pub enum Entitlement {
 }
 
 /// Where a secret comes from.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecretSource {
     /// A file.

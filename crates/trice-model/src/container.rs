@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
@@ -24,7 +25,7 @@ use crate::time::Timestamp;
 use crate::units::Bytes;
 
 /// A container that the runtime is asked for, with nothing left open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerSpec {
     /// Its id.
     pub id: ContainerId,
@@ -106,7 +107,7 @@ pub struct ContainerSpec {
 }
 
 /// What a container is to its service.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// One of its replicas, counted from 1.
@@ -136,7 +137,7 @@ impl Role {
 }
 
 /// The process of a container, or one that is run in it later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessSpec {
     /// The program and its arguments; never empty.
     pub args: Vec<String>,
@@ -167,7 +168,7 @@ pub struct ProcessSpec {
 }
 
 /// Which system calls a process may make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SeccompSpec {
     /// The usual ones.
@@ -177,7 +178,7 @@ pub enum SeccompSpec {
 }
 
 /// Whose network namespace a container is in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkNamespace {
     /// The instance's.
@@ -187,7 +188,7 @@ pub enum NetworkNamespace {
 }
 
 /// The content of `/etc/resolv.conf`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ResolverSpec {
     /// Resolvers to ask, instead of the host's.
     pub servers: Vec<IpAddr>,
@@ -198,7 +199,7 @@ pub struct ResolverSpec {
 }
 
 /// A process that is run in a running container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExecSpec {
     /// The container.
     pub container: ContainerId,
@@ -207,7 +208,7 @@ pub struct ExecSpec {
 }
 
 /// A container that is recorded, and how it does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObservedContainer {
     /// As it was asked for.
     pub spec: ContainerSpec,
@@ -226,7 +227,7 @@ pub struct ObservedContainer {
 }
 
 /// How a container does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ContainerState {
     /// It has never been started.
@@ -251,7 +252,7 @@ pub enum ContainerState {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExitStatus {
     /// By itself, with this code.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::NetworkName;
 use crate::network::InstanceName;
 
 /// The names of one project's networks and the views of its instances. It is replaced whole.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NameTable {
     /// What runs on each network.
     pub networks: BTreeMap<NetworkName, Vec<NamedEndpoint>>,
@@ -18,7 +19,7 @@ pub struct NameTable {
 }
 
 /// A running container on a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NamedEndpoint {
     /// Its names there, in lower case; the first is the one that a reverse look-up gives.
     pub names: Vec<String>,
@@ -29,7 +30,7 @@ pub struct NamedEndpoint {
 }
 
 /// What one instance may ask.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NameView {
     /// The networks that it is on, in the order in which they are asked.
     pub networks: Vec<NetworkName>,

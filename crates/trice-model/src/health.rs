@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The command of a probe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthTest {
     /// Runs these arguments.
@@ -17,7 +18,7 @@ pub enum HealthTest {
 }
 
 /// What a Compose file or an image says about a probe; what is absent comes from the image or the defaults.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Healthcheck {
     /// No probe, whatever the image says.
     pub disable: bool,
@@ -36,7 +37,7 @@ pub struct Healthcheck {
 }
 
 /// A probe with nothing left open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthSpec {
     /// The command.
     pub test: HealthTest,
@@ -53,7 +54,7 @@ pub struct HealthSpec {
 }
 
 /// What the probes of a running container have shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
     /// Not yet known.

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use crate::name::{ContainerName, Key, NetworkName, ProjectName, ServiceName};
 use crate::project::Project;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Intent {
     /// The project is there as its files say, and runs.
@@ -131,7 +132,7 @@ impl Intent {
 }
 
 /// How a project comes up.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct UpOptions {
     /// These services and what they depend on; none is all.
@@ -155,7 +156,7 @@ pub struct UpOptions {
 }
 
 /// What happens to containers that are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recreate {
     /// Those that are not as the files say are made again.
@@ -168,7 +169,7 @@ pub enum Recreate {
 }
 
 /// How a project goes down.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DownOptions {
     /// These services and those that depend on them, and no network or volume; none is all.
@@ -184,7 +185,7 @@ pub struct DownOptions {
 }
 
 /// How a container is on a network that it joins by hand.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ConnectOptions {
     /// More names for it there.
@@ -200,7 +201,7 @@ pub struct ConnectOptions {
 }
 
 /// How a one-off container runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunOptions {
     /// The service it is made after.
     pub service: ServiceName,

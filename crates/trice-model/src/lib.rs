@@ -30,6 +30,7 @@ pub mod registry;
 pub mod restart;
 pub mod service;
 pub mod signal;
+mod text;
 pub mod time;
 pub mod units;
 pub mod volume;

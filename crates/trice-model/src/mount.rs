@@ -4,13 +4,14 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Key, VolumeName};
 use crate::units::Bytes;
 
 /// How mounts below a bind mount travel between host and container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Propagation {
     /// They do not.
@@ -23,7 +24,7 @@ pub enum Propagation {
 }
 
 /// A mount that a service wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Mount {
     /// The absolute path in the container.
     pub target: PathBuf,
@@ -34,7 +35,7 @@ pub struct Mount {
 }
 
 /// Where a wanted mount comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MountSource {
     /// A path of the host.
@@ -53,7 +54,7 @@ pub enum MountSource {
 }
 
 /// A path of the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bind {
     /// The absolute path on the host.
     pub path: PathBuf,
@@ -66,7 +67,7 @@ pub struct Bind {
 }
 
 /// A file system in memory.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Tmpfs {
     /// At most this much; `None` is half of the memory.
     pub size: Option<Bytes>,
@@ -81,7 +82,7 @@ pub struct Tmpfs {
 }
 
 /// A mount that the runtime is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MountSpec {
     /// The absolute path in the container.
     pub target: PathBuf,
@@ -92,7 +93,7 @@ pub struct MountSpec {
 }
 
 /// Where a mount comes from, with nothing left open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MountSpecSource {
     /// A path of the host.

@@ -8,13 +8,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::name::{ContainerName, Key, LinkName, NetworkName, ProjectName};
 use crate::port::Protocol;
+use crate::text::written_as_text;
 
 /// A network that a project wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Network {
     /// Its name on this machine.
     pub name: NetworkName,
@@ -45,7 +47,7 @@ pub struct Network {
 }
 
 /// How containers are on a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Driver {
     /// By ports of a bridge of the host's.
@@ -70,7 +72,7 @@ pub enum Driver {
 }
 
 /// Who hears whom on one interface of the host's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MacvlanMode {
     /// Containers hear each other directly.
@@ -85,7 +87,7 @@ pub enum MacvlanMode {
 }
 
 /// By which addresses packets for several containers on one hardware address are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IpvlanMode {
     /// Their IP addresses, on one link.
@@ -98,7 +100,7 @@ pub enum IpvlanMode {
 }
 
 /// The addresses of one family that a network should use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pool<Net, Address> {
     /// All of them; `None` lets the planner choose.
     pub subnet: Option<Net>,
@@ -122,7 +124,7 @@ impl<Net, Address> Default for Pool<Net, Address> {
 }
 
 /// How a service is on a network.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Attachment {
     /// More names for it there.
     pub aliases: Vec<String>,
@@ -190,20 +192,13 @@ impl FromStr for MacAddress {
     }
 }
 
-impl Serialize for MacAddress {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MacAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+written_as_text!(
+    MacAddress,
+    "An Ethernet address: six pairs of hexadecimal digits with colons between them."
+);
 
 /// A network that the back end is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkSpec {
     /// Its name.
     pub name: NetworkName,
@@ -234,7 +229,7 @@ pub struct NetworkSpec {
 }
 
 /// What a network is on the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Medium {
     /// A bridge, which comes and goes with the network.
@@ -283,7 +278,7 @@ impl Medium {
 }
 
 /// The addresses of one family of a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolSpec<Net, Address> {
     /// All of them.
     pub subnet: Net,
@@ -324,7 +319,7 @@ impl NetworkSpec {
 }
 
 /// A network that is recorded, and whether its bridge is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObservedNetwork {
     /// As it was asked for.
     pub spec: NetworkSpec,
@@ -337,7 +332,7 @@ pub struct ObservedNetwork {
 pub type InstanceName = ContainerName;
 
 /// An instance's network namespace that the back end is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceSpec {
     /// Its name.
     pub name: InstanceName,
@@ -352,7 +347,7 @@ pub struct InstanceSpec {
 }
 
 /// One interface of an instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointSpec {
     /// The network.
     pub network: NetworkName,
@@ -383,7 +378,7 @@ pub struct EndpointSpec {
 }
 
 /// What an interface of an instance hangs on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Plug {
     /// A port of a bridge: the other end of a pair.
@@ -438,7 +433,7 @@ impl EndpointSpec {
 }
 
 /// An instance that is recorded, and whether its namespace is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObservedInstance {
     /// As it was asked for.
     pub spec: InstanceSpec,
@@ -447,7 +442,7 @@ pub struct ObservedInstance {
 }
 
 /// The packet filter of one project, whole: it replaces what was there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FirewallSpec {
     /// The table's name.
     pub table: String,
@@ -460,7 +455,7 @@ pub struct FirewallSpec {
 }
 
 /// A bridge as the packet filter sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FirewallBridge {
     /// The interface.
     pub link: LinkName,
@@ -475,7 +470,7 @@ pub struct FirewallBridge {
 }
 
 /// A port of a bridge, and whose it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuardedPort {
     /// The host's end of the pair.
     pub link: LinkName,
@@ -486,7 +481,7 @@ pub struct GuardedPort {
 }
 
 /// A port of the host and the containers it leads to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FirewallPort {
     /// The host's address; an unspecified one is all of its family.
     pub host_ip: IpAddr,
@@ -501,7 +496,9 @@ pub struct FirewallPort {
 }
 
 /// How connections to a port of the host get to a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
     /// The packet filter leads them there. What it cannot lead, such as `::1`, goes through the proxy.
@@ -514,7 +511,7 @@ pub enum Way {
 }
 
 /// What this machine has that a new network must not collide with, and what else matters to a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ObservedHost {
     /// The addresses of all interfaces but our bridges, with the interface's name.
     pub addresses: Vec<(String, IpNet)>,

@@ -6,10 +6,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A transport protocol with ports. The order is that of link variables: TCP first, then by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP.
@@ -61,7 +64,7 @@ impl fmt::Display for Protocol {
 }
 
 /// A port of a container. The order is that of link variables: by protocol, then by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerPort {
     /// The protocol.
     pub protocol: Protocol,
@@ -76,7 +79,7 @@ impl fmt::Display for ContainerPort {
 }
 
 /// Which port of the host leads to a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostPort {
     /// Any free one.
@@ -93,7 +96,7 @@ pub enum HostPort {
 }
 
 /// A wish that a port of the host leads to a port of the container.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Port {
     /// The container's side.
     pub target: ContainerPort,
@@ -104,7 +107,7 @@ pub struct Port {
 }
 
 /// A port of the host that leads to a container, with nothing left open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct PublishedPort {
     /// The host's address; an unspecified one is all of its family.
     pub host_ip: IpAddr,

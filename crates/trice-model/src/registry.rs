@@ -17,10 +17,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::text::written_as_text;
 
 /// How registries are reached.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RegistrySettings {
     /// Who is asked before a host itself, by host.
@@ -35,7 +38,7 @@ pub struct RegistrySettings {
 }
 
 /// How a caller gets to registries and into them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RegistryAccess {
     /// How they are reached.
@@ -45,7 +48,7 @@ pub struct RegistryAccess {
 }
 
 /// Who stands between here and there.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Proxies {
     /// For plain HTTP, as `HTTP_PROXY` has it.
@@ -165,32 +168,15 @@ impl fmt::Display for InsecureHost {
     }
 }
 
-impl Serialize for Mirror {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+written_as_text!(Mirror, "A registry that has what another one has: a URL.");
 
-impl<'de> Deserialize<'de> for Mirror {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl Serialize for InsecureHost {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for InsecureHost {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+written_as_text!(
+    InsecureHost,
+    "A registry that is asked without a certificate: a host, or the subnet it is in."
+);
 
 /// What one shows to a registry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Credentials {
     /// A name and a password.
@@ -207,7 +193,7 @@ pub enum Credentials {
 }
 
 /// Credentials by the host that they are for. None is ever shown to another one.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Keyring(pub BTreeMap<String, Credentials>);
 
 impl Keyring {
@@ -218,7 +204,7 @@ impl Keyring {
 }
 
 /// A text that no message and no log shows.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
@@ -20,7 +21,7 @@ use crate::signal::Signal;
 use crate::units::Bytes;
 
 /// A service that a project wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Service {
     /// The image of its containers.
     pub image: ImageRef,
@@ -115,7 +116,7 @@ pub struct Service {
 }
 
 /// When an image is fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PullPolicy {
     /// When it is not here.
@@ -132,7 +133,7 @@ pub enum PullPolicy {
 }
 
 /// What must be there before a service starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Dependency {
     /// The state that is waited for.
     pub condition: Condition,
@@ -143,7 +144,7 @@ pub struct Dependency {
 }
 
 /// A state that is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// It has been started.
@@ -155,7 +156,7 @@ pub enum Condition {
 }
 
 /// Another service under a name of one's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// The other service.
     pub service: ServiceName,
@@ -164,7 +165,7 @@ pub struct Link {
 }
 
 /// A container of another project under a name of one's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExternalLink {
     /// The container.
     pub container: ContainerName,
@@ -173,7 +174,7 @@ pub struct ExternalLink {
 }
 
 /// Whose network a service uses.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkMode {
     /// Its own, on the networks it names.
@@ -190,7 +191,7 @@ pub enum NetworkMode {
 }
 
 /// How connections to ports of the host get to a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PublishMode {
     /// The packet filter leads them there, past the host's own rules.
@@ -201,7 +202,7 @@ pub enum PublishMode {
 }
 
 /// The address of an extra host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExtraHost {
     /// This one.
@@ -211,7 +212,7 @@ pub enum ExtraHost {
 }
 
 /// Named capabilities, or all there are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CapabilitySet {
     /// `ALL`.
@@ -227,7 +228,7 @@ impl Default for CapabilitySet {
 }
 
 /// What `security_opt` says.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SecurityOptions {
     /// No program gains privileges by its file's bits.
     pub no_new_privileges: bool,
@@ -238,7 +239,7 @@ pub struct SecurityOptions {
 }
 
 /// A limit of each process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ulimit {
     /// The limit in force; -1 is none.
     pub soft: i64,
@@ -247,7 +248,7 @@ pub struct Ulimit {
 }
 
 /// Limits of all processes of a container together; `None` is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Resources {
     /// Memory.
     pub memory: Option<Bytes>,
@@ -268,7 +269,7 @@ pub struct Resources {
 }
 
 /// How much of a linked service is told in variables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LinksEnv {
     /// Nothing.

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Key, ProjectName, VolumeName};
 
 /// A volume that a project wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Volume {
     /// Its name on this machine.
     pub name: VolumeName,
@@ -21,7 +22,7 @@ pub struct Volume {
 }
 
 /// A volume that the back end is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VolumeSpec {
     /// Its name.
     pub name: VolumeName,
@@ -34,7 +35,7 @@ pub struct VolumeSpec {
 }
 
 /// A volume that is here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObservedVolume {
     /// As it was asked for.
     pub spec: VolumeSpec,

@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::container::{ContainerState, ExitStatus, ObservedContainer};
 use trice_model::restart::RestartPolicy;
@@ -22,7 +23,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(60);
 const LONG_RUN: Duration = Duration::from_secs(10);
 
 /// Why a container ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
     /// Somebody asked for it.
@@ -32,7 +33,7 @@ pub enum Exit {
 }
 
 /// What is remembered of a container's exits since somebody started it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Tally {
     /// How often it was started again by itself.
     pub restarts: u32,
@@ -54,7 +55,7 @@ impl Tally {
 }
 
 /// What follows an exit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Next {
     /// Nothing: it has ended.

@@ -17,7 +17,7 @@ use trice_state::record::Record;
 use trice_state::store::Store;
 
 /// As large as the record of a usual container.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, schemars::JsonSchema)]
 struct Sample {
     key: String,
     text: String,

@@ -6,12 +6,13 @@
 //!                  upgrade, then read        read                  refused
 //! ```
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// A value that the store keeps under a key.
-pub trait Record: Serialize + DeserializeOwned {
+pub trait Record: Serialize + DeserializeOwned + JsonSchema {
     /// The table of all records of this type. No two types share one.
     const TABLE: &'static str;
 

@@ -236,7 +236,7 @@ mod tests {
     use crate::record::UpgradeError;
     use crate::testing::Folder;
 
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[derive(Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
     struct Fruit {
         name: String,
         colour: String,
@@ -265,7 +265,7 @@ mod tests {
     }
 
     /// A fruit as the trice of another time wrote it.
-    #[derive(Serialize, Deserialize)]
+    #[derive(Serialize, Deserialize, schemars::JsonSchema)]
     struct FruitOf<const V: u32> {
         name: String,
     }
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_batch_with_a_record_that_is_not_json_is_refused_whole() {
-        #[derive(Serialize, Deserialize)]
+        #[derive(Serialize, Deserialize, schemars::JsonSchema)]
         struct Odd(BTreeMap<(u8, u8), u8>);
         impl Record for Odd {
             const TABLE: &'static str = "odd";

@@ -1,11 +1,12 @@
 //! What the store keeps of a volume.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::volume::VolumeSpec;
 use trice_state::record::Record;
 
 /// A volume as it was asked for, under its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VolumeRecord {
     /// As it was asked for.
     pub spec: VolumeSpec,
