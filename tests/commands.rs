@@ -268,6 +268,18 @@ fn a_terminal_is_given_where_there_is_one() {
 }
 
 #[test]
+fn a_one_off_that_is_removed_is_there_until_its_last_line_has_been_read() {
+    scenario(DESK, |desk| {
+        // Nobody reads before it has ended, and a pipe holds less than it writes.
+        let run = desk.begin("run --rm -T clock seq 100000");
+        desk.wait_for("its end", || desk.states().iter().any(|state| state.ends_with(" exited")));
+        let shown = run.wait().success().stdout();
+        assert!(shown.lines().eq((1..=100_000).map(|number: u32| number.to_string())));
+        assert!(desk.states().is_empty());
+    });
+}
+
+#[test]
 fn containers_stop_start_restart_and_are_killed() {
     scenario(DESK, |desk| {
         desk.trice("up -d").success();

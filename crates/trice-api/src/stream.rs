@@ -6,6 +6,7 @@
 //!   │◄────────────────────── Started [terminal] ─│    for one with: its outer end
 //!   │  Signal ──────────────────────────────────►│
 //!   │◄──────────────────────────────────── Ended │    or Failed, at any time
+//!   │  Done ────────────────────────────────────►│    its log has been read: it may be removed
 //! ```
 //!
 //! The process writes to the client's own pipes, or the client reads the terminal itself: no byte passes through the
@@ -37,6 +38,8 @@ pub enum StreamRequest {
     Begin,
     /// Pass this signal on.
     Signal(Signal),
+    /// All that it wrote has been read: nothing more of it is wanted.
+    Done,
 }
 
 /// What the engine says.

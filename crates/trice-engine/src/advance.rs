@@ -167,6 +167,10 @@ impl Engine {
         let mut pending = false;
         for target in containers {
             match look(self.world.found.containers.get(&target.id), until) {
+                // Whoever stays with it has not read its log to the end.
+                Outlook::Met if until == Until::Ended && self.attended.contains(&target.name) => {
+                    pending = true;
+                }
                 Outlook::Met => {}
                 Outlook::Pending => pending = true,
                 Outlook::Failed(why) if required => {

@@ -54,9 +54,19 @@ impl Engine {
             Question::BeginRemoval(reply) => {
                 let _ = reply.send(self.begin_removal());
             }
+            Question::Attend(name) => drop(self.attended.insert(name)),
+            Question::Leave(name) => self.leave(&name),
             Question::Stdin(name, stdin) => drop(self.inputs.insert(name, stdin)),
             Question::Follow(key, follower) => drop(self.followers.insert(key, follower)),
         }
+    }
+
+    /// Goes on with what waited until nobody stayed with a container.
+    fn leave(&mut self, name: &ContainerName) {
+        self.attended.remove(name);
+        let containers = self.world.found.containers.values();
+        let of_that_name = containers.filter(|container| container.spec.name == *name);
+        self.changed.extend(of_that_name.map(|container| container.spec.project.clone()));
     }
 
     fn plan_view(&mut self, call: call::Plan) -> Result<PlanView, Fault> {

@@ -87,6 +87,8 @@ pub(crate) struct Engine {
     pub(crate) early_ends: BTreeMap<String, ExitStatus>,
     /// Those who wait for the end of a process that the keeper made.
     pub(crate) followers: BTreeMap<String, oneshot::Sender<ExitStatus>>,
+    /// Containers that somebody stays with until all that they wrote has been read.
+    pub(crate) attended: BTreeSet<ContainerName>,
     /// What containers that are about to be made are to read from.
     pub(crate) inputs: BTreeMap<ContainerName, OwnedFd>,
     /// Those who want to hear what happens to containers.
@@ -141,6 +143,7 @@ impl Engine {
             over: Vec::new(),
             early_ends: BTreeMap::new(),
             followers: BTreeMap::new(),
+            attended: BTreeSet::new(),
             inputs: BTreeMap::new(),
             watchers: Vec::new(),
             removals: 0,

@@ -93,6 +93,10 @@ pub(crate) enum Question {
     Enter(ContainerName, oneshot::Sender<Result<Entrance, Fault>>),
     /// Let nobody begin to use an image that is here, until what is answered is dropped.
     BeginRemoval(oneshot::Sender<(Roots, Removal)>),
+    /// Somebody stays with this container: once it has ended, it is to be there until they leave.
+    Attend(ContainerName),
+    /// They have left.
+    Leave(ContainerName),
     /// Have a container read from this when it is made next.
     Stdin(ContainerName, OwnedFd),
     /// Say when a process that the keeper made for somebody has ended.

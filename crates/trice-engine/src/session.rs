@@ -69,6 +69,12 @@ pub(crate) async fn begin(
 async fn attend(stream: StreamEnd, purpose: Purpose, service: Service) {
     let Ok(writer) = stream.writer() else { return };
     let mut requests = listen(stream);
+    let attended = match &purpose {
+        Purpose::Exec(_) => None,
+        Purpose::Run(call) => one_off(call).cloned(),
+        Purpose::Attach(call) => Some(call.container.clone()),
+    };
+    attended.iter().for_each(|name| service.ask(Question::Attend(name.clone())));
     let result = match purpose {
         Purpose::Exec(call) => exec(call, &mut requests, &writer, &service).await,
         Purpose::Run(call) => run(call, &mut requests, &writer, &service).await,
@@ -79,6 +85,19 @@ async fn attend(stream: StreamEnd, purpose: Purpose, service: Service) {
         Err(fault) => StreamNotice::Failed(fault),
     };
     let _ = writer.send(&notice, &[]);
+    if let Some(name) = attended {
+        // The client reads what is left of the log, and says so or goes.
+        while !matches!(requests.recv().await, Some((StreamRequest::Done, _)) | None) {}
+        service.ask(Question::Leave(name));
+    }
+}
+
+/// The name of the container that a one-off is to have.
+fn one_off(call: &call::Run) -> Option<&ContainerName> {
+    match &call.intent {
+        Intent::Run { options, .. } => options.name.as_ref(),
+        _ => None,
+    }
 }
 
 type Requests = mpsc::UnboundedReceiver<(StreamRequest, Vec<OwnedFd>)>;
@@ -104,7 +123,7 @@ fn gone() -> Fault {
 async fn begun(requests: &mut Requests) -> Result<Vec<OwnedFd>, Fault> {
     match requests.recv().await {
         Some((StreamRequest::Begin, descriptors)) => Ok(descriptors),
-        Some((StreamRequest::Signal(_), _)) | None => Err(gone()),
+        Some((StreamRequest::Signal(_) | StreamRequest::Done, _)) | None => Err(gone()),
     }
 }
 
@@ -151,7 +170,7 @@ async fn follow(
                     // It may have ended in this moment.
                     let _ = trice_sys::pidfd::send_signal(pidfd.as_fd(), i32::from(signal.number()));
                 }
-                Some((StreamRequest::Begin, _)) => {}
+                Some((StreamRequest::Begin | StreamRequest::Done, _)) => {}
                 None => listening = false,
             },
         }
@@ -177,10 +196,7 @@ async fn run(
     service: &Service,
 ) -> Result<i32, Fault> {
     let descriptors = begun(requests).await?;
-    let Intent::Run { options, .. } = &call.intent else {
-        return Err(Fault::new(Code::BadRequest, "this is no `run`"));
-    };
-    let Some(name) = options.name.clone() else {
+    let Some(name) = one_off(&call).cloned() else {
         return Err(Fault::new(Code::BadRequest, "a one-off that is followed needs a name"));
     };
     if let Some(stdin) = descriptors.into_iter().next() {
@@ -275,7 +291,7 @@ async fn pass_on(
             let call = call::Kill { of, signal };
             service.ask_for(|reply| Question::Kill(call, reply)).await.map(drop)
         }
-        Some((StreamRequest::Begin, _)) => Ok(()),
+        Some((StreamRequest::Begin | StreamRequest::Done, _)) => Ok(()),
         None => Err(gone()),
     }
 }

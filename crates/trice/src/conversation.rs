@@ -125,6 +125,12 @@ impl Conversation {
         self.window = None;
     }
 
+    /// Says that nothing more of the process is wanted.
+    pub(crate) fn done(&self) {
+        // An engine that has died keeps nothing for us.
+        let _ = self.writer.send(&StreamRequest::Done, &[]);
+    }
+
     fn take(&mut self, notice: Option<(StreamNotice, Vec<OwnedFd>)>) -> Result<Told, EngineError> {
         let Some((notice, descriptors)) = notice else { return Ok(Told::Broken) };
         // The kernel gives out descriptors with the first of several messages that are read at once.

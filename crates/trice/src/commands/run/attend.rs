@@ -34,8 +34,6 @@ use crate::relay::Pipes;
 const REMOVAL: Duration = Duration::from_secs(10);
 /// The time between two looks at whether it is gone.
 const PAUSE: Duration = Duration::from_millis(2);
-/// A log of which nothing has come for so long, after its container has gone, has no more to come.
-const QUIET: Duration = Duration::from_millis(20);
 
 /// A one-off that is to be run.
 pub(super) struct OneOff<'a> {
@@ -108,7 +106,11 @@ impl OneOff<'_> {
         };
         progress.settle();
         conversation.settle().await;
-        self.finish(logs, &mut printer).await?;
+        self.print_rest(logs, &mut printer).await?;
+        conversation.done();
+        if self.rm {
+            self.wait_until_gone().await?;
+        }
         Ok(u8::try_from(code).unwrap_or(FAILED))
     }
 
@@ -143,18 +145,8 @@ impl OneOff<'_> {
         })
     }
 
-    /// Prints the rest of its output. One that is to be removed is gone when this returns.
-    async fn finish(&self, mut logs: Option<LogLines<'_>>, printer: &mut Printer) -> Result<(), Failure> {
-        if self.rm {
-            self.wait_until_gone().await?;
-            // Whoever follows the log has read all of it; here the last of that arrives.
-            while let Some(lines) = &mut logs
-                && let Ok(line) = timeout(QUIET, lines.next()).await
-            {
-                print(line?, &mut logs, printer).await?;
-            }
-            return Ok(());
-        }
+    /// Prints the rest of its output. One that is to be removed stays until that is done.
+    async fn print_rest(&self, mut logs: Option<LogLines<'_>>, printer: &mut Printer) -> Result<(), Failure> {
         if let Some(lines) = &mut logs {
             lines.finish();
         }
