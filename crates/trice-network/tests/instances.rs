@@ -134,7 +134,7 @@ fn the_first_connection_of_a_new_instance_is_never_delayed() {
         let instance = world.instance("a", &["front"], 2);
         let gateway = if number % 2 == 0 { "10.77.1.1:80" } else { "[fd00:77:1::1]:80" };
         instance.place.ask(Tcp, gateway);
-        if instance.place.run(repeated_first_packets) > 0 {
+        if instance.place.run(packets_without_answer) > 0 {
             delayed.push(gateway);
         }
         world.host.run(|| cut_off(&instance.spec.endpoints[0])).unwrap();
@@ -142,13 +142,13 @@ fn the_first_connection_of_a_new_instance_is_never_delayed() {
     assert!(delayed.is_empty(), "{} of 1000: {delayed:?}", delayed.len());
 }
 
-/// Returns how many first packets of TCP connections got no answer within the second that the kernel waits, here. A
-/// busy machine delays a connection too, and repeats nothing.
-fn repeated_first_packets() -> u64 {
+/// Returns how often a packet of a TCP connection got no answer here within the second that the kernel waits. A
+/// busy machine delays a connection too, and lets nothing run out.
+fn packets_without_answer() -> u64 {
     let text = fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    let count = names.zip(values).find(|(name, _)| *name == "TCPSynRetrans");
+    let count = names.zip(values).find(|(name, _)| *name == "TCPTimeouts");
     count.expect("the kernel counts them").1.parse().unwrap()
 }
 
