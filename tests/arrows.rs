@@ -14,7 +14,7 @@ const FLOORS: [(&str, u32, &[&str]); 15] = [
     (
         "trice-engine",
         4,
-        &["api", "dns", "image", "model", "network", "plan", "runtime", "state", "sys", "volume"],
+        &["api", "build", "dns", "image", "model", "network", "plan", "runtime", "state", "sys", "volume"],
     ),
     ("trice-build", 3, &["dockerfile", "image", "model", "runtime", "state", "sys"]),
     ("trice-compose", 2, &["model"]),

@@ -3,9 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::build::Build as Wanted;
-use trice_model::registry::{Keyring, RegistrySettings};
+use trice_model::image::RegistryRef;
+use trice_model::registry::RegistryAccess;
 
 use crate::call::Call;
+use crate::event::Amount;
 use crate::fault::Fault;
 
 /// Build images. Answer: lines until it is done. It ends when the client goes.
@@ -13,12 +15,9 @@ use crate::fault::Fault;
 pub struct Build {
     /// Which, side by side as far as none needs another.
     pub orders: Vec<BuildOrder>,
-    /// How registries are reached.
+    /// The caller's way to registries.
     #[serde(default)]
-    pub registries: RegistrySettings,
-    /// What one shows to get in.
-    #[serde(default)]
-    pub keyring: Keyring,
+    pub access: RegistryAccess,
 }
 
 /// One image that is to be built.
@@ -28,8 +27,8 @@ pub struct BuildOrder {
     pub name: String,
     /// How.
     pub build: Wanted,
-    /// The names that it gets, as people write them.
-    pub images: Vec<String>,
+    /// The names that it gets, those in `build.tags` apart.
+    pub images: Vec<RegistryRef>,
 }
 
 impl Call for Build {
@@ -90,9 +89,9 @@ pub enum BuildChange {
     Fetching {
         /// The image.
         image: String,
-        /// How far, in words.
+        /// How far it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        detail: Option<String>,
+        amount: Option<Amount>,
     },
     /// Something that the reader should know.
     Warning {
@@ -104,7 +103,7 @@ pub enum BuildChange {
         /// Its id.
         image: String,
         /// Its names.
-        names: Vec<String>,
+        names: Vec<RegistryRef>,
     },
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use trice_dockerfile::document::Document;
 use trice_dockerfile::graph::{Base, BaseRef};
@@ -9,12 +10,16 @@ use trice_image::digest::Digest;
 use trice_image::images::FetchError;
 use trice_image::lease::Lease;
 use trice_image::platform::Platform;
+use trice_image::progress::Progress;
 use trice_model::build::Context;
 use trice_model::image::{ImageRef, ObservedImage};
 
 use crate::builder::Tools;
 use crate::error::BaseError;
 use crate::event::{Event, Listener};
+
+/// The least time between two words on how far a fetch is.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A base that is here.
 #[derive(Debug, Clone)]
@@ -116,10 +121,18 @@ impl Bases<'_> {
 
     fn fetch(&self, reference: &ImageRef, platform: &Platform) -> Result<ObservedImage, BaseError> {
         let image = reference.to_string();
-        (self.listener)(Event::Fetching { image: image.clone(), progress: None });
-        let listener = self.listener;
+        let tell = |amount| (self.listener)(Event::Fetching { image: image.clone(), amount });
+        tell(None);
+        let (mut parts, mut told) = (BTreeMap::new(), Instant::now());
         let mut progress = |progress| {
-            listener(Event::Fetching { image: image.clone(), progress: Some(progress) });
+            if let Progress::Reading { layer, bytes, of } = progress {
+                parts.insert(layer, (bytes, of));
+                // Now and then, not at each of thousands of steps.
+                if told.elapsed() >= PAUSE {
+                    told = Instant::now();
+                    tell(Some(parts.values().fold((0, 0), |all, part| (all.0 + part.0, all.1 + part.1))));
+                }
+            }
         };
         let fetching = self.tools.images.fetch(reference, platform, &self.tools.registries, &mut progress);
         self.tools.runtime.block_on(fetching).map_err(|error: FetchError| Box::new(error).into())

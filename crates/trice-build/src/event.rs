@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use trice_image::progress::Progress;
-
 /// Something that has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -36,8 +34,8 @@ pub enum Event {
     Fetching {
         /// As the Dockerfile calls it.
         image: String,
-        /// How it goes; nothing at the beginning.
-        progress: Option<Progress>,
+        /// How many bytes of how many have been read; nothing at the beginning.
+        amount: Option<(u64, u64)>,
     },
     /// Something that the reader should know.
     Warning(String),

@@ -123,9 +123,12 @@ impl<'a> Work<'a> {
             lowest = input;
             way.insert(input);
         }
-        let base = match made.contains_key(&lowest) {
-            true => Vec::new(),
-            false => state.layers[&lowest].iter().map(|layer| layer.diff_id.to_string()).collect(),
+        let base = match &self.graph.steps[lowest.0 as usize].operation {
+            Operation::Base(_) | Operation::Import(_) => {
+                way.remove(&lowest);
+                state.layers[&lowest].iter().map(|layer| layer.diff_id.to_string()).collect()
+            }
+            Operation::MakeFolder(_) | Operation::Copy(_) | Operation::Run(_) => Vec::new(),
         };
         Ok(Layers { base, made: made.into_iter().filter(|(step, _)| way.contains(step)).collect() })
     }

@@ -21,7 +21,7 @@ use trice_dockerfile::graph::{Origin as From, Run, Step, StepId, StepMount};
 use trice_dockerfile::instruction::Network;
 use trice_dockerfile::mount::Sharing;
 use trice_image::digest::Digest;
-use trice_model::build::{Entitlement, SecretSource};
+use trice_model::build::{BuildNetwork, Entitlement, SecretSource};
 use trice_model::mount::{Bind, MountSpec, MountSpecSource, Propagation, Tmpfs};
 use trice_model::units::Bytes;
 
@@ -87,7 +87,7 @@ impl Work<'_> {
             return Err(StepError::Right { what: "`--security=insecure`", right: "security.insecure" });
         }
         let asked = run.network == Network::Host;
-        let usual = self.build.network == trice_model::build::BuildNetwork::Host;
+        let usual = self.build.network == BuildNetwork::Host;
         if asked && !usual && !has(Entitlement::NetworkHost) {
             return Err(StepError::Right { what: "`--network=host`", right: "network.host" });
         }
@@ -111,7 +111,11 @@ impl Work<'_> {
             cwd: run.cwd.clone(),
             user: run.user.clone(),
             mounts: given.mounts.clone(),
-            network: run.network,
+            network: match run.network {
+                Network::Default => BuildNetwork::Default,
+                Network::None => BuildNetwork::None,
+                Network::Host => BuildNetwork::Host,
+            },
             privileged: run.insecure,
             hosts: self.build.extra_hosts.clone(),
             shm_size: self.build.shm_size,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use trice_dockerfile::instruction::Network;
+use trice_model::build::BuildNetwork;
 use trice_model::container::ExitStatus;
 use trice_model::mount::MountSpec;
 use trice_model::service::{ExtraHost, Ulimit};
@@ -26,7 +26,7 @@ pub struct Command {
     /// Mounts.
     pub mounts: Vec<MountSpec>,
     /// The network.
-    pub network: Network,
+    pub network: BuildNetwork,
     /// It may do all that the engine may.
     pub privileged: bool,
     /// Lines for `/etc/hosts`.

@@ -4,6 +4,7 @@
 //! place: `config` shows it, `up` refuses it. Nothing is dropped in silence.
 
 pub(crate) mod attachment;
+pub(crate) mod build;
 pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod network;
@@ -56,12 +57,18 @@ pub(crate) fn project(model: &Model, report: &mut Report) -> Option<Project> {
     let mut binder = Binder { model, report };
     support::check(&model.root, binder.report);
     let own = binder.own(&model.root, &Path::Root);
-    let mut services = BTreeMap::new();
+    let (mut services, mut builds) = (BTreeMap::new(), BTreeMap::new());
     for (key, node) in model.root.entries_at("services") {
         let section = Path::Root.key("services");
         let path = section.key(key);
         let service = binder.service(key, node, own, &path);
         services.extend(key.parse::<Key>().ok().zip(service));
+        builds.extend(key.parse::<Key>().ok().zip(binder.build(node, &path)));
+    }
+    for (key, node) in model.inactive.iter() {
+        // Another one's build may need its image, whatever its profile.
+        let section = Path::Root.key("services");
+        builds.extend(key.parse::<Key>().ok().zip(binder.build(node, &section.key(key))));
     }
     let networks = binder.networks(services.values().any(|service| service.networks.contains_key("default")));
     let volumes = binder.volumes();
@@ -70,6 +77,7 @@ pub(crate) fn project(model: &Model, report: &mut Report) -> Option<Project> {
         working_dir: model.folder.clone(),
         files: model.files.clone(),
         services,
+        builds,
         inactive: model.inactive.keys().filter_map(|key| key.parse().ok()).collect(),
         networks,
         volumes,

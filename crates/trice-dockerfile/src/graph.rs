@@ -314,6 +314,10 @@ impl Graph {
     pub fn finished(&self, base: &[String], layers: &BTreeMap<StepId, MadeLayer>, created: &str) -> Document {
         let mut document = self.document.clone();
         document.rootfs.diff_ids = base.to_vec();
+        // A folder has layers and no history.
+        let told = document.history.iter().filter(|history| !history.empty_layer).count();
+        let import = History { created_by: Some("IMPORT".to_owned()), ..History::default() };
+        document.history.extend(base.iter().skip(told).map(|_| import.clone()));
         let made = |step: &Option<StepId>| step.and_then(|step| layers.get(&step));
         let first = self.history.iter().find_map(|(_, step)| made(step));
         let mut time = first.map_or(created, |layer| &layer.created);

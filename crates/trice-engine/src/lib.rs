@@ -9,6 +9,7 @@
 //!   surroundings                                    what others do to the host's network meanwhile
 //! perform ── backends       one action, one back-end call
 //! serve answer follow session body                  the socket
+//! build                                             images that are made here
 //! images ── gauge                                   images that belong to no project
 //! examine                                           what is wrong with the machine
 //! record identity           what must be remembered
@@ -26,6 +27,7 @@ mod advance;
 mod answer;
 mod backends;
 mod body;
+mod build;
 mod engine;
 mod event;
 mod examine;

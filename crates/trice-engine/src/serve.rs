@@ -195,6 +195,7 @@ async fn route(request: Request<Incoming>, service: Service) -> Result<Answer, F
         call::Exec::PATH | call::Run::PATH | call::Attach::PATH => {
             session::begin(&path, request, service).await
         }
+        trice_api::build::Build::PATH => Ok(lines(crate::build::begin(read(request).await?, service))),
         path if path.starts_with(images::PREFIX) => images::answer(path, request, service).await,
         path => Err(no_such_request(path)),
     }

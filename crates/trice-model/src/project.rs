@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::build::Build;
 use crate::name::{Key, ProjectName, ServiceName};
 use crate::network::Network;
 use crate::service::Service;
@@ -24,6 +25,10 @@ pub struct Project {
     pub files: Vec<PathBuf>,
     /// The services that are active.
     pub services: BTreeMap<ServiceName, Service>,
+    /// How the images of those services are built that have a build, active or not. It goes its own way to the engine, since it may
+    /// hold secrets: neither a request nor a record of a project has it.
+    #[serde(skip)]
+    pub builds: BTreeMap<ServiceName, Build>,
     /// Services that are known but not active: their profile was not asked for. Their containers are no orphans.
     pub inactive: BTreeSet<ServiceName>,
     /// The networks that its services are on.

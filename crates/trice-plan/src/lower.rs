@@ -18,7 +18,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use trice_model::container::{ContainerSpec, NetworkNamespace, ResolverSpec, Role};
+use trice_model::container::{
+    ContainerSpec, MASKED_PATHS, NetworkNamespace, READONLY_PATHS, ResolverSpec, Role,
+};
 use trice_model::id::Ids;
 use trice_model::image::ObservedImage;
 use trice_model::name::{HostName, Key, NetworkName};
@@ -40,25 +42,6 @@ use crate::{diff, instance, order};
 
 const SHM_SIZE: Bytes = Bytes(64 << 20);
 const STOP_GRACE: Duration = Duration::from_secs(10);
-
-/// What of the kernel's files a container does not see. Source: moby `daemon/pkg/oci/defaults.go`.
-const MASKED_PATHS: [&str; 12] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-
-/// What of the kernel's files a container only reads. Source: as above.
-const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Why a service cannot become a container.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

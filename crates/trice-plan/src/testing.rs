@@ -147,6 +147,7 @@ impl World {
     /// `default`.
     pub(crate) fn new(services: &[(&str, &str)]) -> Self {
         let project = Project {
+            builds: BTreeMap::new(),
             name: name("shop"),
             working_dir: PathBuf::from("/shop"),
             files: vec![PathBuf::from("/shop/compose.yaml")],

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::commands::build::BuildArgs;
 use crate::commands::config::ConfigArgs;
 use crate::commands::doctor::DoctorArgs;
 use crate::commands::down::DownArgs;
@@ -97,6 +98,8 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     /// Create and start what the project wants
     Up(UpArgs),
+    /// Build the images of services
+    Build(BuildArgs),
     /// Stop and remove what belongs to the project
     Down(DownArgs),
     /// List containers

@@ -1,5 +1,6 @@
 //! The commands: what was typed, then what is meant, then what is shown.
 
+pub(crate) mod build;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod down;
@@ -40,6 +41,7 @@ pub(crate) fn carry_out(arguments: Arguments, invocation: &mut Invocation) -> Re
     match command {
         Command::Version(args) => version::run(&args),
         Command::Config(args) => config::run(&args, invocation),
+        Command::Build(args) => block_on(build::run(&args, invocation)),
         Command::Up(args) => block_on(up::run(&args, invocation)),
         Command::Create(args) => block_on(up::create(&args, invocation)),
         Command::Down(args) => block_on(down::run(&args, invocation)),

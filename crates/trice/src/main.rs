@@ -5,7 +5,7 @@
 //!                             │
 //!  operation attached transfer ┼──── conversation terminal relay ──► engine       requests
 //!                             │
-//!      progress/* logs/* table template listing words failure ──► output         answers
+//!      build progress/* logs/* table template listing words failure ──► output         answers
 //! ```
 //!
 //! The same binary is the keeper and the engine: which one, its first argument says.
@@ -20,6 +20,7 @@
 mod arguments;
 mod attached;
 mod attachment;
+mod build;
 mod clock;
 mod commands;
 mod console;

@@ -9,18 +9,24 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Commands.
-const COMMANDS: [&str; 17] = [
-    "alpha", "attach", "bridge", "build", "commit", "cp", "events", "export", "pause", "publish", "stats",
-    "top", "unpause", "volumes", "wait", "watch", "viz",
+const COMMANDS: [&str; 16] = [
+    "alpha", "attach", "bridge", "commit", "cp", "events", "export", "pause", "publish", "stats", "top",
+    "unpause", "volumes", "wait", "watch", "viz",
 ];
 
 /// Flags: the command, or nothing for all of them, and how the flag is written; `=` says that it takes a
 /// value.
-const FLAGS: [(&str, &str); 17] = [
+const FLAGS: [(&str, &str); 23] = [
     ("", "--parallel="),
     ("", "--compatibility"),
     ("", "--insecure-registry="),
     ("", "--verbose"),
+    ("build", "-m --memory="),
+    ("build", "--builder="),
+    ("build", "--check"),
+    ("build", "--print"),
+    ("build", "--provenance="),
+    ("build", "--sbom="),
     ("up", "--always-recreate-deps"),
     ("up", "--menu="),
     ("up", "-w --watch"),
@@ -101,7 +107,7 @@ mod tests {
         let text = |what: &str| {
             format!("error: `{what}` is known to Docker Compose, but trice does not honour it yet")
         };
-        assert_eq!(refusal("build --no-cache web"), text("build"));
+        assert_eq!(refusal("commit --pause web"), text("commit"));
         assert_eq!(refusal("up --watch"), text("--watch"));
         assert_eq!(refusal("up -w"), text("--watch"));
         assert_eq!(refusal("down --rmi all"), text("--rmi"));

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use trice_model::build::DockerfileSource;
 use trice_model::service::PullPolicy;
 
-use crate::testing::{load_text, project, told};
+use crate::load::load;
+use crate::request::Request;
+use crate::testing::{Memory, load_text, project, request, told};
 
 #[test]
 fn a_whole_service_comes_out_with_its_types() {
@@ -279,22 +282,21 @@ volumes: { v: { driver: nfs, driver_opts: { a: b } } }
 secrets: { s: { file: s } }
 ";
     insta::assert_snapshot!(told(text), @"
-        warning: compose.yaml:13:15 services.web.deploy.placement: `placement` is for Swarm, and means nothing here
-        warning: compose.yaml:13:77 services.web.deploy.resources.reservations.cpus: `cpus` is for Swarm, and means nothing here
-        warning: compose.yaml:14:5 services.web.isolation: `isolation` is for Windows, and means nothing here
-        not yet: compose.yaml:4:5 services.web.build: `build` is not honoured yet
-        not yet: compose.yaml:5:5 services.web.secrets: `secrets` is not honoured yet
-        not yet: compose.yaml:6:5 services.web.gpus: `gpus` is not honoured yet
-        not yet: compose.yaml:9:5 services.web.pid: `pid` is not honoured yet
-        not yet: compose.yaml:10:19 services.web.network_mode: network mode `ns:/run/netns/x` is not honoured yet
-        not yet: compose.yaml:11:15 services.web.volumes[0]: propagation `shared` is not honoured yet
-        not yet: compose.yaml:11:31 services.web.volumes[1]: a mount of type `image` is not honoured yet
-        not yet: compose.yaml:12:20 services.web.security_opt[0]: security option `label=disable` is not honoured yet
-        not yet: compose.yaml:19:70 services.db.networks.n.driver_opts.com.docker.network.endpoint.dns: endpoint option `com.docker.network.endpoint.dns` is not honoured yet
-        not yet: compose.yaml:21:16 networks.n.driver: network driver `macvlan` without the option `parent` is not honoured yet
-        not yet: compose.yaml:21:41 networks.n.ipam: address driver `dhcp` is not honoured yet
-        not yet: compose.yaml:21:80 networks.n.ipam.config[1]: a second subnet of the same version of IP is not honoured yet
-        ");
+warning: compose.yaml:13:15 services.web.deploy.placement: `placement` is for Swarm, and means nothing here
+warning: compose.yaml:13:77 services.web.deploy.resources.reservations.cpus: `cpus` is for Swarm, and means nothing here
+warning: compose.yaml:14:5 services.web.isolation: `isolation` is for Windows, and means nothing here
+not yet: compose.yaml:5:5 services.web.secrets: `secrets` is not honoured yet
+not yet: compose.yaml:6:5 services.web.gpus: `gpus` is not honoured yet
+not yet: compose.yaml:9:5 services.web.pid: `pid` is not honoured yet
+not yet: compose.yaml:10:19 services.web.network_mode: network mode `ns:/run/netns/x` is not honoured yet
+not yet: compose.yaml:11:15 services.web.volumes[0]: propagation `shared` is not honoured yet
+not yet: compose.yaml:11:31 services.web.volumes[1]: a mount of type `image` is not honoured yet
+not yet: compose.yaml:12:20 services.web.security_opt[0]: security option `label=disable` is not honoured yet
+not yet: compose.yaml:19:70 services.db.networks.n.driver_opts.com.docker.network.endpoint.dns: endpoint option `com.docker.network.endpoint.dns` is not honoured yet
+not yet: compose.yaml:21:16 networks.n.driver: network driver `macvlan` without the option `parent` is not honoured yet
+not yet: compose.yaml:21:41 networks.n.ipam: address driver `dhcp` is not honoured yet
+not yet: compose.yaml:21:80 networks.n.ipam.config[1]: a second subnet of the same version of IP is not honoured yet
+");
 }
 
 #[test]
@@ -604,4 +606,141 @@ fn pull_policies_have_words_and_ages() {
         let mut services = load_text(&text).unwrap().project.services;
         assert_eq!(services.pop_first().unwrap().1.pull_policy, policy, "{word}");
     }
+}
+
+#[test]
+fn a_build_is_bound_with_all_that_it_says() {
+    let text = "
+name: shop
+services:
+  web:
+    platform: linux/arm64
+    build:
+      context: ./web
+      dockerfile: sub/Dockerfile
+      args: { A: 1, B: }
+      target: prod
+      additional_contexts: { base: 'service:base', img: 'docker-image://redis:7', files: ../files, far: 'https://x/y.git' }
+      labels: { l: v }
+      tags: [shop/web:1]
+      platforms: [linux/amd64, linux/arm64]
+      no_cache: true
+      no_cache_filter: prod
+      pull: true
+      network: none
+      extra_hosts: ['h:1.2.3.4', 'g:host-gateway']
+      shm_size: 1m
+      ulimits: { nofile: { soft: 1, hard: 2 } }
+      entitlements: [network.host]
+      privileged: true
+      secrets: [file, { source: env, target: token }]
+      ssh: [default, 'key=/k']
+      cache_from: [x]
+  base: { build: . }
+  inline: { image: 'own:1', build: { dockerfile_inline: 'FROM scratch' } }
+secrets: { file: { file: ./s }, env: { environment: TOKEN } }
+";
+    let set = [("TOKEN", "hush"), ("SSH_AUTH_SOCK", "/agent"), ("SOURCE_DATE_EPOCH", "5"), ("B", "outside")];
+    let environment = set.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let loaded =
+        load(&Request { environment, ..request() }, &Memory::new(&[("/p/compose.yaml", text)])).unwrap();
+    insta::assert_debug_snapshot!(loaded.project.builds["web"], @r#"
+    Build {
+        context: Folder(
+            "/p/web",
+        ),
+        dockerfile: File(
+            "sub/Dockerfile",
+        ),
+        args: {
+            "A": "1",
+            "B": "outside",
+        },
+        target: Some(
+            "prod",
+        ),
+        additional_contexts: {
+            "base": Service(
+                "base",
+            ),
+            "far": Remote(
+                "https://x/y.git",
+            ),
+            "files": Folder(
+                "/files",
+            ),
+            "img": Image(
+                Registry(
+                    RegistryRef {
+                        host: "docker.io",
+                        repository: "library/redis",
+                        tag: Some(
+                            "7",
+                        ),
+                        digest: None,
+                    },
+                ),
+            ),
+        },
+        labels: {
+            "l": "v",
+        },
+        tags: [
+            "shop/web:1",
+        ],
+        platforms: [
+            "linux/arm64",
+        ],
+        no_cache: true,
+        no_cache_filter: {
+            "prod",
+        },
+        pull: true,
+        network: None,
+        extra_hosts: [
+            (
+                "h",
+                Address(
+                    1.2.3.4,
+                ),
+            ),
+            (
+                "g",
+                HostGateway,
+            ),
+        ],
+        shm_size: Some(
+            Bytes(
+                1048576,
+            ),
+        ),
+        ulimits: {
+            "nofile": Ulimit {
+                soft: 1,
+                hard: 2,
+            },
+        },
+        entitlements: {
+            NetworkHost,
+            SecurityInsecure,
+        },
+        secrets: {
+            "file": File(
+                "/p/s",
+            ),
+            "token": Value,
+        },
+        ssh: {
+            "default": "/agent",
+            "key": "/k",
+        },
+        source_date_epoch: Some(
+            5,
+        ),
+    }
+    "#);
+    let inline = &loaded.project.builds["inline"].dockerfile;
+    assert_eq!(*inline, DockerfileSource::Inline("FROM scratch".to_owned()));
+    assert_eq!(loaded.project.services["base"].image.to_string(), "shop-base:latest");
+    assert!(!serde_json::to_string(&loaded.project).unwrap().contains("hush"));
 }

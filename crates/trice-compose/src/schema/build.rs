@@ -19,8 +19,10 @@ pub(crate) static BUILD: Object = Object::new(&[
         "provenance",
         &Short(Form::FlagText, &Text),
         "Whether, and how, an attestation of the build is made.",
-    ),
-    attribute("sbom", &Short(Form::FlagText, &Text), "Whether, and how, a list of the software is made."),
+    )
+    .elsewhere(),
+    attribute("sbom", &Short(Form::FlagText, &Text), "Whether, and how, a list of the software is made.")
+        .elsewhere(),
     attribute(
         "ssh",
         &Short(Form::Ssh, &Keyed { keys: Keys::Any, of: &AnyScalar }),
@@ -28,8 +30,8 @@ pub(crate) static BUILD: Object = Object::new(&[
     )
     .unique(Unique::Refused),
     attribute("labels", &Pairs(Unset::Empty), "Labels of the image."),
-    attribute("cache_from", &List(&Text), "Where cached steps come from."),
-    attribute("cache_to", &List(&Text), "Where cached steps go."),
+    attribute("cache_from", &List(&Text), "Where cached steps come from.").elsewhere(),
+    attribute("cache_to", &List(&Text), "Where cached steps go.").elsewhere(),
     attribute("no_cache", &Flag, "Whether all steps are run again."),
     attribute("no_cache_filter", &Texts, "Stages whose steps are run again.").unique(Unique::Refused),
     attribute("additional_contexts", &Pairs(Unset::Wrong), "More contexts by name."),

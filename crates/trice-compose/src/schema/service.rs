@@ -21,9 +21,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
         .unique(Unique::Text),
     attribute("annotations", &Pairs(Unset::Empty), "Annotations of the container.").not_yet(),
     attribute("attach", &Flag, "Whether an attached `up` shows its output.").shown(Output::Said),
-    attribute("build", &Short(Form::Build, &Fields(&BUILD)), "How its image is built.")
-        .shown(Output::Said)
-        .not_yet(),
+    attribute("build", &Short(Form::Build, &Fields(&BUILD)), "How its image is built.").shown(Output::Said),
     attribute("develop", &Nullable(&Fields(&DEVELOP)), "What is done when files change.")
         .shown(Output::Said)
         .elsewhere(),

@@ -395,7 +395,7 @@ fn a_finished_document_has_the_layers_that_were_made() {
     let shown = document.history.iter().map(|history| (history.created.as_deref(), history.empty_layer));
     assert_eq!(
         shown.collect::<Vec<_>>(),
-        [(Some("then"), false), (Some("then"), true), (Some("then"), true)]
+        [(None, false), (Some("then"), false), (Some("then"), true), (Some("then"), true)]
     );
     assert_eq!(document.created.as_deref(), Some("then"));
     let without = self::graph("FROM scratch\nENV a=1\n").finished(&[], &BTreeMap::new(), "now");

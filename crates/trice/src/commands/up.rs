@@ -9,9 +9,11 @@ use trice_model::name::ServiceName;
 use trice_model::project::Project;
 use trice_model::service::PullPolicy;
 
+use super::build::{self, Before};
 use crate::arguments::{scale, seconds};
 use crate::attached::{self, Attach};
 use crate::attachment::Abort;
+use crate::console::ProgressMode;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -108,12 +110,14 @@ struct ConvergeArgs {
     /// Say nothing of images on their way
     #[arg(long)]
     quiet_pull: bool,
-    // Files that have something to build are refused, so these are honoured by doing nothing.
-    #[arg(long, hide = true, conflicts_with = "no_build")]
+    /// Build images that are here too
+    #[arg(long, conflicts_with = "no_build")]
     build: bool,
-    #[arg(long, hide = true)]
+    /// Build no image
+    #[arg(long)]
     no_build: bool,
-    #[arg(long, hide = true)]
+    /// Say nothing of images that are built
+    #[arg(long)]
     quiet_build: bool,
     // Nothing is asked that could be said yes to.
     #[arg(short, long, hide = true)]
@@ -147,6 +151,27 @@ impl Pull {
 }
 
 impl ConvergeArgs {
+    /// Builds the images that must be there first.
+    async fn build(
+        &self,
+        engine: &Engine,
+        wanted: &Wanted,
+        invocation: &mut Invocation,
+    ) -> Result<(), Failure> {
+        let which = match (self.build, self.no_build) {
+            (true, _) => Before::All,
+            (false, true) => Before::Nothing,
+            (false, false) => Before::Missing,
+        };
+        let usual = invocation.console.progress;
+        if self.quiet_build {
+            invocation.console.progress = ProgressMode::Quiet;
+        }
+        let built = build::before(which, engine, wanted, invocation).await;
+        invocation.console.progress = usual;
+        built
+    }
+
     fn options(&self, services: &[ServiceName], orphans_go: bool) -> UpOptions {
         let recreate = match (self.force_recreate, self.no_recreate) {
             (true, _) => Recreate::Force,
@@ -171,6 +196,7 @@ pub(crate) async fn run(args: &UpArgs, invocation: &mut Invocation) -> Result<u8
     if let Some(pull) = args.converge.pull {
         pull.put_on(&mut wanted.project);
     }
+    args.converge.build(&engine, &wanted, invocation).await?;
     let access = registries::access_for(&wanted.project, &engine, invocation).await?;
     let engine = engine.with_access(access);
     let options = args.options(orphans_go(invocation));
@@ -194,6 +220,7 @@ pub(crate) async fn create(args: &CreateArgs, invocation: &mut Invocation) -> Re
     if let Some(pull) = args.converge.pull {
         pull.put_on(&mut wanted.project);
     }
+    args.converge.build(&engine, &wanted, invocation).await?;
     let access = registries::access_for(&wanted.project, &engine, invocation).await?;
     let engine = engine.with_access(access);
     let options =

@@ -1,0 +1,169 @@
+//! Builds: each in a thread of its own, side by side as far as none needs the image of another.
+//!
+//! They belong to no project, and go past the loop: what they need of it is to hear how commands end.
+
+mod sandbox;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use trice_api::build::{Build, BuildChange, BuildEvent, BuildOrder, StepOutcome};
+use trice_api::fault::{Code, Fault};
+use trice_build::builder::{Built, Order, Tools};
+use trice_build::error::BuildError;
+use trice_build::event::{Event, Outcome};
+use trice_image::registry::Registries;
+
+use crate::build::sandbox::EngineSandbox;
+use crate::serve::Service;
+
+/// Begins builds. What comes back is what is told of them.
+pub(crate) fn begin(call: Build, service: Service) -> UnboundedReceiver<BuildEvent> {
+    let (sender, events) = mpsc::unbounded_channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (leaver, left) = (sender.clone(), stop.clone());
+    tokio::spawn(async move {
+        // Nobody wants it any more.
+        leaver.closed().await;
+        left.store(true, Ordering::Relaxed);
+    });
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || {
+        // Somebody is there until it has ended, whatever the client does.
+        let presence = service.presence();
+        let faults = Builds { call, service, sender: &sender, stop, runtime }.carry_out();
+        let last = if faults.is_empty() { BuildEvent::Done } else { BuildEvent::Failed(faults) };
+        let _ = sender.send(last);
+        drop(presence);
+    });
+    events
+}
+
+/// Builds that are carried out.
+struct Builds<'a> {
+    call: Build,
+    service: Service,
+    sender: &'a UnboundedSender<BuildEvent>,
+    stop: Arc<AtomicBool>,
+    runtime: Handle,
+}
+
+impl Builds<'_> {
+    /// Builds all that can be built. Returns what went wrong.
+    fn carry_out(&self) -> Vec<Fault> {
+        let mut waiting: Vec<&BuildOrder> = self.call.orders.iter().collect();
+        let mut built: BTreeMap<String, Built> = BTreeMap::new();
+        let mut faults = Vec::new();
+        while !waiting.is_empty() && faults.is_empty() {
+            let is_ordered = |name: &str| self.call.orders.iter().any(|order| order.name == name);
+            let is_ready = |order: &&BuildOrder| {
+                let mut needs = order.build.needs().into_iter();
+                needs.all(|service| built.contains_key(service.as_str()) || !is_ordered(service.as_str()))
+            };
+            let (ready, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_ready);
+            waiting = later;
+            if ready.is_empty() {
+                let names: Vec<_> = waiting.iter().map(|order| format!("`{}`", order.name)).collect();
+                let text = format!("each of {} needs the image of another one of them", names.join(", "));
+                faults.push(Fault::new(Code::BadRequest, text));
+                break;
+            }
+            let services: BTreeMap<String, String> =
+                built.iter().map(|(name, built)| (name.clone(), built.image.id.clone())).collect();
+            let results: Vec<_> = std::thread::scope(|scope| {
+                let services = &services;
+                let threads: Vec<_> =
+                    ready.iter().map(|order| scope.spawn(move || self.build(order, services))).collect();
+                threads.into_iter().map(|thread| thread.join()).collect()
+            });
+            for (order, result) in ready.into_iter().zip(results) {
+                match result {
+                    Ok(Ok(image)) => drop(built.insert(order.name.clone(), image)),
+                    Ok(Err(error)) => faults.push(fault(&order.name, &error)),
+                    Err(_) => faults.push(Fault::new(Code::Internal, "a build ended by itself")),
+                }
+            }
+        }
+        // What was stopped because another one failed is no news.
+        if faults.iter().any(|fault| fault.code != Code::Cancelled) {
+            faults.retain(|fault| fault.code != Code::Cancelled);
+        }
+        faults
+    }
+
+    fn build(&self, order: &BuildOrder, services: &BTreeMap<String, String>) -> Result<Built, BuildError> {
+        let backends = &self.service.backends;
+        let access = self.call.access.clone();
+        let tools = Tools {
+            images: backends.images.clone(),
+            store: backends.store.clone(),
+            folder: backends.directories.data.join("build"),
+            secrets: backends.directories.run.join("build"),
+            runtime: self.runtime.clone(),
+            registries: Registries::new(access.settings, access.keyring),
+            sandbox: Box::new(EngineSandbox::new(self.service.clone(), self.runtime.clone())),
+        };
+        let name = order.name.clone();
+        let tell = |what: BuildChange| {
+            let _ = self.sender.send(BuildEvent::Of { name: name.clone(), what });
+        };
+        let listener = |event: Event| tell(change(event));
+        let (build, names) = (order.build.clone(), order.images.clone());
+        let built = tools.build(&Order { build, names, services: services.clone() }, &listener, &self.stop);
+        if let Ok(built) = &built {
+            tell(BuildChange::Built { image: built.image.id.clone(), names: built.names.clone() });
+        }
+        built
+    }
+}
+
+fn change(event: Event) -> BuildChange {
+    match event {
+        Event::Planned(steps) => BuildChange::Planned { steps },
+        Event::Began { step } => BuildChange::Began { step },
+        Event::Output { step, is_error, line } => {
+            BuildChange::Output { step, is_error, line: String::from_utf8_lossy(&line).into_owned() }
+        }
+        Event::Ended { step, outcome, took } => BuildChange::Ended {
+            step,
+            outcome: match outcome {
+                Outcome::Cached => StepOutcome::Cached,
+                Outcome::Done => StepOutcome::Done,
+                Outcome::Failed => StepOutcome::Failed,
+            },
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        },
+        Event::Fetching { image, amount } => {
+            let amount = amount.map(|(bytes, of)| trice_api::event::Amount { bytes, of });
+            BuildChange::Fetching { image, amount }
+        }
+        Event::Warning(text) => BuildChange::Warning { text },
+    }
+}
+
+fn fault(name: &str, error: &BuildError) -> Fault {
+    let code = match error {
+        BuildError::Mistakes(_) | BuildError::Name(_) | BuildError::ContextKind { .. } => Code::BadRequest,
+        BuildError::Cancelled => Code::Cancelled,
+        BuildError::Base { .. } => Code::Image,
+        BuildError::Dockerfile { .. }
+        | BuildError::Context { .. }
+        | BuildError::Ignore { .. }
+        | BuildError::Step { .. }
+        | BuildError::Store(_)
+        | BuildError::Layout(_)
+        | BuildError::Read(_)
+        | BuildError::Commit(_) => Code::Start,
+    };
+    let fault = match error {
+        // They end with lines of the Dockerfile, after which nothing more fits.
+        BuildError::Mistakes(text) => Fault::new(code, text.clone()),
+        BuildError::Base { .. } | BuildError::Step { .. } => Fault::new(code, error.to_string()),
+        error => Fault::of(code, error),
+    };
+    let message = format!("build {name}: {}", fault.message);
+    Fault { message, ..fault }
+}
