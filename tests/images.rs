@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use crate::registry::{Layout, Registry};
+use crate::registry::{Layout, Registry, run, skopeo};
 use crate::scenario::{Ran, Scenario, scenario_of};
 
 /// A project with one service of an image that the registry has.
@@ -295,5 +295,85 @@ fn a_mirror_is_asked_first_and_the_registry_itself_where_that_has_nothing() {
         fs::write(&settings, r#"{ "miror": {} }"#).unwrap();
         let wrong = trice("up -d").code(1).stderr();
         assert!(wrong.contains("unknown field `miror`"), "{wrong}");
+    });
+}
+
+#[test]
+fn images_leave_as_archives_that_others_read_and_come_back() {
+    shop(|shop, registry, _| {
+        let (one, two) = (registry.name("app:1"), registry.name("app:2"));
+        shop.trice(&format!("image pull -q {one}")).success();
+        shop.trice(&format!("image tag {one} {two}")).success();
+        let file = shop.home().join("images.tar");
+        shop.trice(&format!("image save -o {} {one} {two}", file.display())).success();
+        let read = skopeo(&format!("inspect docker-archive:{}:{one}", file.display()));
+        let read: Value = serde_json::from_str(&read).unwrap();
+        assert_eq!(read["Labels"]["tier"], "front");
+        assert!(!shop.home().join("images.tar.part").exists());
+        let oci = shop.command(&["image", "save", "--format", "oci", &one]).output().unwrap();
+        assert!(oci.status.success());
+        shop.trice(&format!("image rm {one} {two}")).success();
+        let loaded = shop.trice(&format!("image load -i {}", file.display())).success();
+        assert_eq!(loaded.lines(), [format!("Loaded image: {one}"), format!("Loaded image: {two}")].into());
+        shop.trice(&format!("image rm {one} {two}")).success();
+        let piped = Ran::with_bytes(shop.command(&["image", "load"]), "image load", &oci.stdout).success();
+        assert_eq!(piped.stdout(), format!("Loaded image: {one}\n"));
+        shop.trice("up -d").success();
+        assert_eq!(text(shop), "one");
+        let missing = shop.home().join("nothing.tar");
+        shop.trice(&format!("image save -o {} nothing", missing.display())).code(1);
+        assert!(!missing.exists(), "half an archive is none");
+        Ran::with_bytes(shop.command(&["image", "load"]), "image load", b"no archive").code(1);
+    });
+}
+
+#[test]
+fn an_archive_of_files_becomes_an_image() {
+    shop(|shop, _, layout| {
+        let files = layout.files();
+        let archive = shop.home().join("files.tar");
+        run(&format!("tar --create --file {} --directory {} .", archive.display(), files.display()));
+        let id =
+            shop.trice(&format!("image import -m hello {} made:1", archive.display())).success().stdout();
+        let made = json(&shop.trice("image inspect made:1").success());
+        assert_eq!(
+            (format!("{}\n", made[0]["Id"].as_str().unwrap()), &made[0]["Comment"]),
+            (id, &"hello".into())
+        );
+        shop.rewrite(&format!("{}    command: /bin/sleep 1000\n", project("made:1")));
+        shop.trice("up -d").success();
+        assert_eq!(shop.trice("exec -T web /bin/cat /text").success().stdout(), "one");
+    });
+}
+
+#[test]
+fn what_takes_room_is_added_up_and_goes_when_nobody_uses_it() {
+    shop(|shop, registry, _| {
+        shop.trice("up -d").success();
+        shop.shell("web", "head -c 5000 /dev/zero >/big");
+        let rows = |line: &str| {
+            let shown = shop.trice(line).success().stdout();
+            shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+        };
+        let used = rows("system df --format json");
+        assert_eq!((&used[0]["TotalCount"], &used[0]["Active"]), (&"1".into(), &"1".into()));
+        assert_eq!((&used[1]["Size"], &used[1]["Reclaimable"]), (&"5kB".into(), &"0B (0%)".into()));
+        let layers = shop.data().join("layers");
+        let bytes: u64 = run(&format!("du --bytes --summarize --apparent-size {}", layers.display()))
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(bytes > 1_900_000, "{bytes}");
+        assert!(used[0]["Size"].as_str().unwrap().ends_with("MB"), "{used:?}");
+        assert_eq!(shop.trice("system prune -af").success().stdout(), "Total reclaimed space: 0B\n");
+        shop.trice("stop -t 0").success();
+        let pruned = shop.trice("system prune -af").success().stdout();
+        assert!(pruned.contains("Deleted Containers:\n"), "{pruned}");
+        assert!(pruned.contains(&format!("untagged: {}\n", registry.name("app:1"))), "{pruned}");
+        assert!(shop.states().is_empty());
+        let left = rows("system df --format json");
+        assert!(left.iter().all(|row| row["TotalCount"] == "0" && row["Size"] == "0B"), "{left:?}");
     });
 }

@@ -103,6 +103,11 @@ impl Layout {
         layout
     }
 
+    /// Returns the folder that its files came from.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.0.with_file_name(format!("{}-files", self.0.file_name().unwrap().display()))
+    }
+
     /// Adds the image `tag`, which is the image `1` with `text` at `/text`.
     pub(crate) fn change(&self, tag: &str, text: &str) {
         let (path, file) = (self.0.display(), self.0.with_extension("changed"));

@@ -262,11 +262,16 @@ pub(crate) struct Ran {
 
 impl Ran {
     /// Runs `command`, known as `line`, which reads `input`.
-    pub(crate) fn with_input(mut command: Command, line: &str, input: &str) -> Self {
+    pub(crate) fn with_input(command: Command, line: &str, input: &str) -> Self {
+        Self::with_bytes(command, line, input.as_bytes())
+    }
+
+    /// The same with what is no text.
+    pub(crate) fn with_bytes(mut command: Command, line: &str, input: &[u8]) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("run trice");
         // Who does not read has ended.
-        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let _ = child.stdin.take().expect("a pipe").write_all(input);
         let output = child.wait_with_output().expect("wait for trice");
         Self { line: line.to_owned(), output }
     }

@@ -291,3 +291,44 @@ impl Call for SaveImages {
     const PATH: &'static str = "images/save";
     type Answer = crate::stream::StreamNotice;
 }
+
+/// Take in all images of an archive: that of the first descriptor that comes along. The connection leaves HTTP; each
+/// image is told as a step whose name is the image's, or its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadImages {
+    /// What messages call the archive.
+    pub name: String,
+    /// Of images for several platforms, that for this one; `None` is this machine's.
+    #[serde(default)]
+    pub platform: Option<String>,
+}
+
+impl Call for LoadImages {
+    const PATH: &'static str = "images/load";
+    type Answer = crate::stream::StreamNotice;
+}
+
+/// Make an image of one layer of an archive of files: that of the first descriptor that comes along. The connection
+/// leaves HTTP; the image's id is told as a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportImage {
+    /// What messages call the archive.
+    pub source: String,
+    /// The image's name, if it gets one.
+    #[serde(default)]
+    pub name: Option<RegistryRef>,
+    /// What its history says about it.
+    #[serde(default)]
+    pub message: String,
+    /// What it is made for; `None` is this machine.
+    #[serde(default)]
+    pub platform: Option<String>,
+    /// Instructions of a Dockerfile that say how its containers are.
+    #[serde(default)]
+    pub changes: Vec<String>,
+}
+
+impl Call for ImportImage {
+    const PATH: &'static str = "images/import";
+    type Answer = crate::stream::StreamNotice;
+}

@@ -4,6 +4,7 @@
 //! build       images to be built, and what is told on the way
 //! call        one type a request: its path, what goes in, what comes out
 //! image       those about images
+//! system      those about the whole machine
 //! event       what an operation tells while it runs
 //! view        containers and projects as a client sees them
 //! frame       pieces of logs, in binary
@@ -31,4 +32,5 @@ pub mod image;
 #[cfg(test)]
 mod schema;
 pub mod stream;
+pub mod system;
 pub mod view;

@@ -56,6 +56,12 @@ impl Engine {
             }
             Question::Attend(name) => drop(self.attended.insert(name)),
             Question::Leave(name) => self.leave(&name),
+            Question::Volumes(reply) => {
+                let _ = reply.send(self.mounted_volumes());
+            }
+            Question::TakeUnusedVolumes(reply) => {
+                let _ = reply.send(self.take_unused_volumes());
+            }
             Question::Stdin(name, stdin) => drop(self.inputs.insert(name, stdin)),
             Question::Follow(key, follower) => drop(self.followers.insert(key, follower)),
         }

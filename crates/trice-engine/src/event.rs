@@ -11,12 +11,14 @@ use trice_image::images::remove::Roots;
 use trice_model::container::{ContainerSpec, ExitStatus};
 use trice_model::id::ContainerId;
 use trice_model::name::ContainerName;
+use trice_model::volume::ObservedVolume;
 use trice_network::watch::Change;
 use trice_plan::plan::StepId;
 use trice_runtime::keeper::link::Told;
 
 use crate::images::removal::Removal;
 use crate::perform::Outcome;
+use crate::system::MountedVolumes;
 use crate::world::HostSide;
 
 /// Something that happened.
@@ -97,6 +99,10 @@ pub(crate) enum Question {
     Attend(ContainerName),
     /// They have left.
     Leave(ContainerName),
+    /// List volumes, each with the number of containers that mount it.
+    Volumes(oneshot::Sender<MountedVolumes>),
+    /// Take the volumes away that nobody gave a name and nobody mounts.
+    TakeUnusedVolumes(oneshot::Sender<(Vec<ObservedVolume>, Removal)>),
     /// Have a container read from this when it is made next.
     Stdin(ContainerName, OwnedFd),
     /// Say when a process that the keeper made for somebody has ended.

@@ -63,6 +63,11 @@ pub(crate) fn of_push(image: &impl ToString, error: &PushError) -> Fault {
     about(&format!("image {}", image.to_string()), Fault::of(Code::Image, error))
 }
 
+/// An image that could not be made.
+pub(crate) fn of_image_made(what: &str, error: &(dyn std::error::Error + 'static)) -> Fault {
+    about(what, Fault::of(Code::Image, error))
+}
+
 /// A registry that does not answer as it should.
 pub(crate) fn of_registry(name: &str, error: &(dyn std::error::Error + 'static)) -> Fault {
     about(name, Fault::of(Code::Image, error))

@@ -10,16 +10,21 @@ use hyper::body::Incoming;
 use trice_api::call::Call;
 use trice_api::fault::{Code, Fault};
 use trice_api::image::{
-    EnterRegistry, ImageHistory, InspectImages, ListImages, ListTags, MissingImages, PruneImages, PullImages,
-    PushImages, RemoveImages, SearchImages, TagImage,
+    EnterRegistry, ImageHistory, ImportImage, InspectImages, ListImages, ListTags, LoadImages, MissingImages,
+    PruneImages, PullImages, PushImages, RemoveImages, SaveImages, SearchImages, TagImage,
 };
 use trice_image::platform::Platform;
 
+use crate::handover::hand_over;
 use crate::serve::{Answer, Service, json, lines, read};
 
+mod archive;
 mod catalogue;
+mod config;
 pub(crate) mod removal;
 mod transfer;
+
+pub(crate) use catalogue::list;
 
 /// What the paths of these requests begin with.
 pub(crate) const PREFIX: &str = "images/";
@@ -37,12 +42,15 @@ pub(crate) async fn answer(
         SearchImages::PATH => json(&transfer::search(read(request).await?).await?),
         EnterRegistry::PATH => json(&transfer::enter(read(request).await?).await?),
         MissingImages::PATH => json(&catalogue::missing(read(request).await?, service).await?),
-        ListImages::PATH => json(&catalogue::list(service).await?),
+        ListImages::PATH => json(&list(service).await?),
         InspectImages::PATH => json(&catalogue::inspect(read(request).await?, service).await?),
         ImageHistory::PATH => json(&catalogue::history(read(request).await?, service).await?),
         TagImage::PATH => json(&catalogue::tag(read(request).await?, service).await?),
         RemoveImages::PATH => json(&removal::remove(read(request).await?, service).await?),
         PruneImages::PATH => json(&removal::prune(read(request).await?, service).await?),
+        SaveImages::PATH => hand_over(request, service, archive::save).await,
+        LoadImages::PATH => hand_over(request, service, archive::load).await,
+        ImportImage::PATH => hand_over(request, service, archive::import).await,
         _ => Err(crate::serve::no_such_request(path)),
     }
 }
@@ -56,7 +64,7 @@ fn platform(text: Option<&str>) -> Result<Platform, Fault> {
 }
 
 /// Runs what waits for the disk in a thread of its own.
-async fn in_thread<T: Send + 'static>(
+pub(crate) async fn in_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Fault::of(Code::Internal, &error))?

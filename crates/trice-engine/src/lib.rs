@@ -8,9 +8,9 @@
 //!   projection observe                              names and packet filters; the machine before a decision
 //!   surroundings                                    what others do to the host's network meanwhile
 //! perform ── backends       one action, one back-end call
-//! serve answer follow session body                  the socket
+//! serve answer follow session handover pipe body    the socket
 //! build                                             images that are made here
-//! images ── gauge                                   images that belong to no project
+//! images ── gauge, system                           what belongs to no project
 //! examine                                           what is wrong with the machine
 //! record identity           what must be remembered
 //! ```
@@ -36,12 +36,14 @@ mod failure;
 mod files;
 mod follow;
 mod gauge;
+mod handover;
 mod identity;
 mod images;
 mod life;
 mod observe;
 mod operation;
 mod perform;
+mod pipe;
 mod probe;
 mod projection;
 mod record;
@@ -56,6 +58,7 @@ pub mod start;
 mod steps;
 mod succession;
 mod surroundings;
+mod system;
 mod waiting;
 mod words;
 mod world;

@@ -30,6 +30,7 @@ use crate::event::{Event, Question};
 use crate::follow::Follower;
 use crate::images;
 use crate::session;
+use crate::system;
 
 /// The largest request: a project of many thousand services.
 const LARGEST: usize = 256 << 20;
@@ -197,6 +198,7 @@ async fn route(request: Request<Incoming>, service: Service) -> Result<Answer, F
         }
         trice_api::build::Build::PATH => Ok(lines(crate::build::begin(read(request).await?, service))),
         path if path.starts_with(images::PREFIX) => images::answer(path, request, service).await,
+        path if path.starts_with(system::PREFIX) => system::answer(path, request, service).await,
         path => Err(no_such_request(path)),
     }
 }

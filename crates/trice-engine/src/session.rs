@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, UPGRADE};
+use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -47,22 +48,30 @@ pub(crate) async fn begin(
         _ => Purpose::Attach(read(request).await?),
     };
     tokio::spawn(async move {
-        if let Ok(upgraded) = upgrade.await
-            && let Ok(parts) = upgraded.downcast::<TokioIo<UnixStream>>()
-            && let Ok(stream) = parts.io.into_inner().into_std()
-            && stream.set_nonblocking(false).is_ok()
-        {
-            // The client is there for as long as this lasts.
-            let presence = service.presence();
-            attend(StreamEnd::new(OwnedFd::from(stream)), purpose, service).await;
-            drop(presence);
-        }
+        let Some(stream) = taken_over(upgrade).await else { return };
+        // The client is there for as long as this lasts.
+        let presence = service.presence();
+        attend(StreamEnd::new(stream), purpose, service).await;
+        drop(presence);
     });
+    Ok(switched())
+}
+
+/// Waits for a connection that leaves HTTP; `None` if it has broken.
+pub(crate) async fn taken_over(upgrade: OnUpgrade) -> Option<OwnedFd> {
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<UnixStream>>().ok()?;
+    let stream = parts.io.into_inner().into_std().ok()?;
+    stream.set_nonblocking(false).ok()?;
+    Some(OwnedFd::from(stream))
+}
+
+/// Returns the answer with which a connection leaves HTTP.
+pub(crate) fn switched() -> Answer {
     let mut response = Response::new(Empty::<Bytes>::new().boxed());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     response.headers_mut().insert(CONNECTION, "upgrade".parse().expect("a word is a header"));
     response.headers_mut().insert(UPGRADE, PROTOCOL.parse().expect("a word is a header"));
-    Ok(response)
+    response
 }
 
 /// Carries out the purpose, and says how it ended.
@@ -115,7 +124,7 @@ fn listen(mut stream: StreamEnd) -> Requests {
     receiver
 }
 
-fn gone() -> Fault {
+pub(crate) fn gone() -> Fault {
     Fault::new(Code::Cancelled, "the client has gone")
 }
 

@@ -7,7 +7,7 @@
 //!
 //! names, find, inspect        what is here            usage     how much room it takes
 //! remove                      what goes               build     how layers and images are made here
-//! seal, join, save            how they leave
+//! read                          what comes out of archives      seal, join, save   how they leave
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -40,6 +40,7 @@ mod join;
 pub mod names;
 mod pull;
 pub mod push;
+pub mod read;
 pub mod remove;
 pub mod save;
 pub mod seal;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 
+use trice_image::images::read::ArchiveInput;
 use trice_image::images::save::{ArchiveFormat, SavedImage};
 use trice_image::platform::Platform;
 use trice_model::image::ObservedImage;
@@ -59,6 +60,39 @@ fn skopeo_and_umoci_read_what_is_saved() {
     }
     run(&format!("umoci unpack --image {}:1 {}", folder.text("layout"), folder.text("bundle")));
     assert_is_built(&folder, "bundle/rootfs");
+}
+
+#[test]
+fn all_images_of_an_archive_come_with_their_names_from_a_file_and_from_a_stream() {
+    let folder = Folder::new();
+    let machine = Machine::new(&folder, "machine");
+    let image = built(&folder, &machine);
+    fs::create_dir(folder.path("three")).unwrap();
+    let other = machine.build(&[&folder.path("one"), &folder.path("three")], &[]);
+    let images = [saved(&machine, &image, &["app:1", "app:2"]), saved(&machine, &other, &[])];
+    for format in [ArchiveFormat::Docker, ArchiveFormat::Oci] {
+        save(&machine, &images, format, &folder, "images.tar");
+        run(&format!("gzip --force --keep {}", folder.text("images.tar")));
+        for (file, is_stream) in [("images.tar", false), ("images.tar", true), ("images.tar.gz", true)] {
+            let reader = Machine::new(&folder, &format!("{format:?}-{file}-{is_stream}"));
+            let file = File::open(folder.path(file)).unwrap();
+            let input = match is_stream {
+                true => ArchiveInput::Stream(Box::new(file)),
+                false => ArchiveInput::File(file),
+            };
+            let stop = std::sync::atomic::AtomicBool::new(false);
+            let read =
+                reader.images.read_archive(input, "it", &Platform::host(), &stop, &mut |_| {}).unwrap();
+            let ids: BTreeSet<_> = read.iter().map(|read| read.id.as_str()).collect();
+            assert_eq!(ids, [image.id.as_str(), &other.id].into(), "{format:?}");
+            let names: BTreeSet<_> =
+                read.iter().flat_map(|read| &read.names).map(ToString::to_string).collect();
+            assert_eq!(names, ["app:1".to_owned(), "app:2".to_owned()].into());
+        }
+    }
+    let wrong = ArchiveInput::Stream(Box::new(&b"no archive at all"[..]));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    assert!(machine.images.read_archive(wrong, "it", &Platform::host(), &stop, &mut |_| {}).is_err());
 }
 
 #[test]

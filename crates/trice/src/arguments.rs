@@ -35,6 +35,7 @@ use crate::commands::scale::ScaleArgs;
 use crate::commands::search::SearchArgs;
 use crate::commands::start::StartArgs;
 use crate::commands::stop::StopArgs;
+use crate::commands::system::SystemCommand;
 use crate::commands::up::{CreateArgs, UpArgs};
 use crate::commands::version::VersionArgs;
 use crate::console::{Ansi, ProgressMode};
@@ -145,6 +146,9 @@ pub(crate) enum Command {
     /// Images, of all projects
     #[command(subcommand)]
     Image(ImageCommand),
+    /// What takes room, and what of it nobody uses
+    #[command(subcommand)]
+    System(SystemCommand),
     /// Get into a registry
     Login(LoginArgs),
     /// Forget how to get into a registry

@@ -24,6 +24,7 @@ pub(crate) mod scale;
 pub(crate) mod search;
 pub(crate) mod start;
 pub(crate) mod stop;
+pub(crate) mod system;
 pub(crate) mod up;
 pub(crate) mod version;
 
@@ -64,6 +65,7 @@ pub(crate) fn carry_out(arguments: Arguments, invocation: &mut Invocation) -> Re
         Command::Login(args) => block_on(login::login(&args, invocation)),
         Command::Logout(args) => login::logout(&args, invocation),
         Command::Search(args) => block_on(search::run(&args, invocation)),
+        Command::System(command) => block_on(system::run(&command, invocation)),
         Command::Plan(args) => block_on(plan::run(&args, invocation)),
         Command::Ls(args) => block_on(ls::run(&args, invocation)),
         Command::Doctor(args) => block_on(doctor::run(&args, invocation)),

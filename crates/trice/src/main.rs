@@ -3,7 +3,7 @@
 //! ```text
 //! arguments unhonoured ── commands/* ── invocation project disk environment directories console registries
 //!                             │
-//!  operation attached transfer ┼──── conversation terminal relay ──► engine       requests
+//! operation transfer exchange ┼──── conversation terminal relay ──► engine       requests
 //!                             │
 //!      build progress/* logs/* table template listing words failure ──► output         answers
 //! ```
@@ -29,6 +29,7 @@ mod directories;
 mod disk;
 mod engine;
 mod environment;
+mod exchange;
 mod failure;
 mod interrupts;
 mod invocation;

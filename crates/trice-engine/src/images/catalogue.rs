@@ -36,7 +36,7 @@ pub(super) async fn missing(call: MissingImages, service: Service) -> Result<Vec
 }
 
 /// Lists images.
-pub(super) async fn list(service: Service) -> Result<Vec<ImageView>, Fault> {
+pub(crate) async fn list(service: Service) -> Result<Vec<ImageView>, Fault> {
     let mut containers: BTreeMap<String, usize> = BTreeMap::new();
     for container in service.containers(Selection::default()).await {
         *containers.entry(container.image_id).or_default() += 1;

@@ -45,7 +45,8 @@ impl Engine {
     }
 }
 
-fn made(action: &Action) -> Option<&ContainerSpec> {
+/// Returns the container that an action makes.
+pub(crate) fn made(action: &Action) -> Option<&ContainerSpec> {
     match action {
         Action::CreateContainer(spec) => Some(spec),
         _ => None,

@@ -29,6 +29,13 @@ struct Entry {
     layers: Option<Vec<String>>,
 }
 
+/// Returns a name for each image, by which it can be chosen; `None` if it is no such archive.
+pub(crate) fn names(files: &dyn Files) -> Result<Option<Vec<String>>, SourceError> {
+    let Some(manifest) = find_document(files, MANIFEST)? else { return Ok(None) };
+    let entries: Vec<Entry> = parse(&manifest, MANIFEST)?;
+    Ok(Some(entries.iter().filter_map(|entry| entry.names().into_iter().next()).collect()))
+}
+
 /// Finds the image `name`, or the only one.
 pub(crate) fn offer(files: &dyn Files, name: Option<&str>) -> Result<Offer, SourceError> {
     let manifest = find_document(files, MANIFEST)?.ok_or(SourceError::OtherKind {

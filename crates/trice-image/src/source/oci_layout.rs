@@ -20,6 +20,20 @@ use crate::platform::Platform;
 
 const INDEX: &str = "index.json";
 
+/// Returns a name for each image, by which it can be chosen.
+pub(crate) fn names(files: &dyn Files) -> Result<Vec<String>, SourceError> {
+    if find_document(files, "oci-layout")?.is_none() {
+        let hint = "it is neither what `docker save` writes nor an OCI layout";
+        return Err(SourceError::OtherKind { missing: "oci-layout", hint });
+    }
+    let index = root_index(&read_document(files, INDEX)?).map_err(in_document(INDEX))?;
+    let images = index.manifests().iter().filter(|descriptor| !is_attestation(descriptor));
+    let mut names: Vec<String> = images.map(shown_name).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
 /// Finds the image `name`, or the only one, for `platform`.
 pub(crate) fn offer(
     files: &dyn Files,

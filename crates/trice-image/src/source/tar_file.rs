@@ -46,24 +46,49 @@ impl TarFile {
             return Err(SourceError::NotA { path: path.to_owned(), wanted: "file" });
         }
         let stamp = Stamp::of(&metadata);
-        let reading = |source| SourceError::Read { path: path.display().to_string(), source };
-        let (compression, plain) = decompressed(Range::new(&file, 0, metadata.len())).map_err(reading)?;
+        Ok((Self::of_file(file, &path.display().to_string(), tmp, limits)?, stamp))
+    }
+
+    /// Takes a regular file, which messages call `name`.
+    pub(crate) fn of_file(file: File, name: &str, tmp: &Path, limits: Limits) -> Result<Self, SourceError> {
+        let reading = |source| SourceError::Read { path: name.to_owned(), source };
+        let end = file.metadata().map_err(reading)?.len();
+        let (compression, plain) = decompressed(Range::new(&file, 0, end)).map_err(reading)?;
         let file = match compression {
             Compression::None => {
                 drop(plain);
                 file
             }
-            Compression::Gzip | Compression::Zstd => {
-                let copied = copy_without_name(plain, tmp, limits.bytes).map_err(reading)?;
-                copied.ok_or(SourceError::TooLarge { bytes: limits.bytes })?
-            }
+            Compression::Gzip | Compression::Zstd => copied(plain, name, tmp, limits)?,
         };
+        Self::indexed(file, name, limits)
+    }
+
+    /// Takes what comes from somewhere, which messages call `name`, to its end.
+    pub(crate) fn of_stream(
+        stream: impl Read + Send,
+        name: &str,
+        tmp: &Path,
+        limits: Limits,
+    ) -> Result<Self, SourceError> {
+        let reading = |source| SourceError::Read { path: name.to_owned(), source };
+        let (_, plain) = decompressed(stream).map_err(reading)?;
+        Self::indexed(copied(plain, name, tmp, limits)?, name, limits)
+    }
+
+    fn indexed(file: File, name: &str, limits: Limits) -> Result<Self, SourceError> {
         let entries = index(&file, limits).map_err(|error| match error {
-            IndexError::Size(source) => reading(source),
+            IndexError::Size(source) => SourceError::Read { path: name.to_owned(), source },
             IndexError::Source(error) => error,
         })?;
-        Ok((Self { file, entries }, stamp))
+        Ok(Self { file, entries })
     }
+}
+
+fn copied(plain: impl Read, name: &str, tmp: &Path, limits: Limits) -> Result<File, SourceError> {
+    let copied = copy_without_name(plain, tmp, limits.bytes);
+    let copied = copied.map_err(|source| SourceError::Read { path: name.to_owned(), source })?;
+    copied.ok_or(SourceError::TooLarge { bytes: limits.bytes })
 }
 
 impl Files for TarFile {

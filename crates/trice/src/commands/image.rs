@@ -1,12 +1,15 @@
 //! `image`: images of all projects.
 
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod list;
+pub(crate) mod load;
 pub(crate) mod prune;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod remove;
+pub(crate) mod save;
 pub(crate) mod tag;
 
 use clap::Subcommand;
@@ -14,12 +17,15 @@ use trice_api::fault::Fault;
 use trice_api::image::{ImageView, ListImages};
 
 use self::history::HistoryArgs;
+use self::import::ImportArgs;
 use self::inspect::InspectArgs;
 use self::list::ListArgs;
+use self::load::LoadArgs;
 use self::prune::PruneArgs;
 use self::pull::PullArgs;
 use self::push::PushArgs;
 use self::remove::RemoveArgs;
+use self::save::SaveArgs;
 use self::tag::TagArgs;
 use crate::directories;
 use crate::engine::Engine;
@@ -43,6 +49,12 @@ pub(crate) enum ImageCommand {
     Inspect(InspectArgs),
     /// Print how an image was made
     History(HistoryArgs),
+    /// Write images to an archive
+    Save(SaveArgs),
+    /// Take in images from an archive
+    Load(LoadArgs),
+    /// Make an image of an archive of files
+    Import(ImportArgs),
     /// Remove names, and images with the last of them
     #[command(alias = "remove")]
     Rm(RemoveArgs),
@@ -60,6 +72,9 @@ pub(crate) async fn run(command: &ImageCommand, invocation: &mut Invocation) -> 
         ImageCommand::Ls(args) => list::run(args, invocation).await,
         ImageCommand::Inspect(args) => inspect::run(args, invocation).await,
         ImageCommand::History(args) => history::run(args, invocation).await,
+        ImageCommand::Save(args) => save::run(args, invocation).await,
+        ImageCommand::Load(args) => load::run(args, invocation).await,
+        ImageCommand::Import(args) => import::run(args, invocation).await,
         ImageCommand::Rm(args) => remove::run(args, invocation).await,
         ImageCommand::Prune(args) => prune::run(args, invocation).await,
     }
@@ -86,16 +101,16 @@ pub(super) fn short(id: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use trice_model::time::Timestamp;
 
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
-    pub(super) const NOW: Timestamp = Timestamp(1_795_243_785 * SECOND);
+    pub(crate) const NOW: Timestamp = Timestamp(1_795_243_785 * SECOND);
 
     /// Returns an image that was made ten minutes ago.
-    pub(super) fn image(number: u32, tags: &[&str]) -> ImageView {
+    pub(crate) fn image(number: u32, tags: &[&str]) -> ImageView {
         ImageView {
             id: format!("sha256:{:0>64}", format!("{number}abc")),
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),

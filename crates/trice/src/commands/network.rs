@@ -46,7 +46,7 @@ pub(crate) async fn run(command: &NetworkCommand, invocation: &mut Invocation) -
 }
 
 /// Returns all networks: none where trice was never used, which starts no engine.
-async fn networks(invocation: &Invocation) -> Result<Vec<NetworkView>, Failure> {
+pub(in crate::commands) async fn networks(invocation: &Invocation) -> Result<Vec<NetworkView>, Failure> {
     let directories = invocation.directories()?;
     match directories::are_used(&directories) {
         true => Ok(Engine::new(directories).call(&ListNetworks {}).await?),

@@ -279,6 +279,13 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Returns an image by the first of its names.
+    pub(in crate::commands) fn first(image: &ImageView, now: Timestamp, shortens: bool) -> Self {
+        // There is always one, if only one that says that there is none.
+        let name = Name::all(image).swap_remove(0);
+        Self::of(image, name, now, shortens)
+    }
+
     fn of(image: &ImageView, name: Name, now: Timestamp, shortens: bool) -> Self {
         Self {
             containers: image.containers.to_string(),

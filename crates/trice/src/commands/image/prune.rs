@@ -75,17 +75,18 @@ pub(in crate::commands) fn wanted(
     Ok(call)
 }
 
+/// Returns a line for each thing that has gone.
+pub(in crate::commands) fn names(removed: &RemovedView) -> Vec<String> {
+    let lower = |line: String| line.replacen("Untagged:", "untagged:", 1).replacen("Deleted:", "deleted:", 1);
+    lines(removed).into_iter().map(lower).collect()
+}
+
 /// Says what has gone, as Docker does.
 fn report(removed: &RemovedView) -> String {
     let mut text = String::new();
-    let lines = lines(removed);
-    if !lines.is_empty() {
-        text.push_str("Deleted Images:\n");
-        lines.iter().for_each(|line| {
-            text.push_str(&line.replacen("Untagged:", "untagged:", 1).replacen("Deleted:", "deleted:", 1));
-            text.push('\n');
-        });
-        text.push('\n');
+    let names = names(removed);
+    if !names.is_empty() {
+        text = format!("Deleted Images:\n{}\n\n", names.join("\n"));
     }
     text + &format!("Total reclaimed space: {}\n", words::size_with(removed.bytes, 4))
 }

@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &PruneArgs, invocation: &Invocation) -> Result<u8,
 }
 
 /// Returns the networks that nobody is on, by their projects.
-fn unused(networks: &[NetworkView]) -> BTreeMap<ProjectName, BTreeSet<NetworkName>> {
+pub(in crate::commands) fn unused(networks: &[NetworkView]) -> BTreeMap<ProjectName, BTreeSet<NetworkName>> {
     let mut unused = BTreeMap::<_, BTreeSet<_>>::new();
     for network in networks.iter().filter(|network| network.endpoints.is_empty()) {
         if let Some((project, _)) = &network.spec.owner {

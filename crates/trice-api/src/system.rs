@@ -1,0 +1,61 @@
+//! The requests about all that there is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use trice_model::name::VolumeName;
+
+use crate::call::Call;
+use crate::image::ImageView;
+use crate::view::ContainerView;
+
+/// Tell how much room everything takes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DiskUsage {}
+
+impl Call for DiskUsage {
+    const PATH: &'static str = "system/df";
+    type Answer = DiskUsageView;
+}
+
+/// The room that everything takes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DiskUsageView {
+    /// Images, the youngest first.
+    pub images: Vec<ImageView>,
+    /// The bytes of all images: files, each layer once, and the archives that they came as.
+    pub image_bytes: u64,
+    /// Those that a removal of all images that nobody uses would free.
+    pub image_reclaimable: u64,
+    /// Containers, each with the bytes that it has written to its root.
+    pub containers: Vec<(ContainerView, u64)>,
+    /// Volumes.
+    pub volumes: Vec<VolumeUsage>,
+}
+
+/// The room that a volume takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeUsage {
+    /// Its name.
+    pub name: VolumeName,
+    /// Nobody gave it a name.
+    pub anonymous: bool,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// How many containers mount it.
+    pub links: usize,
+    /// The bytes of its files.
+    pub bytes: u64,
+    /// Where they are.
+    pub path: std::path::PathBuf,
+}
+
+/// Remove the volumes that nobody gave a name and no container mounts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PruneVolumes {}
+
+impl Call for PruneVolumes {
+    const PATH: &'static str = "system/prune-volumes";
+    type Answer = Vec<VolumeUsage>;
+}
