@@ -294,7 +294,7 @@ impl Call for SaveImages {
 
 /// Take in all images of an archive: that of the first descriptor that comes along. The connection leaves HTTP; each
 /// image is told as a step whose name is the image's, or its id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadImages {
     /// What messages call the archive.
     pub name: String,
@@ -310,7 +310,7 @@ impl Call for LoadImages {
 
 /// Make an image of one layer of an archive of files: that of the first descriptor that comes along. The connection
 /// leaves HTTP; the image's id is told as a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImportImage {
     /// What messages call the archive.
     pub source: String,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::stream::{StreamNotice, StreamRequest};
-use crate::{build, call, image};
+use crate::{build, call, image, system};
 
 /// Adds a request's path, body and answer to `calls`.
 fn add<C: Call>(generator: &mut SchemaGenerator, calls: &mut Map<String, Value>) {
@@ -48,6 +48,10 @@ fn schema() -> Value {
     add::<image::RemoveImages>(&mut generator, &mut calls);
     add::<image::PruneImages>(&mut generator, &mut calls);
     add::<image::SaveImages>(&mut generator, &mut calls);
+    add::<image::LoadImages>(&mut generator, &mut calls);
+    add::<image::ImportImage>(&mut generator, &mut calls);
+    add::<system::DiskUsage>(&mut generator, &mut calls);
+    add::<system::PruneVolumes>(&mut generator, &mut calls);
     let stream = [generator.subschema_for::<StreamRequest>(), generator.subschema_for::<StreamNotice>()];
     let fault = generator.subschema_for::<Fault>();
     json!({

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trice_model::name::VolumeName;
 
@@ -10,7 +11,7 @@ use crate::image::ImageView;
 use crate::view::ContainerView;
 
 /// Tell how much room everything takes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DiskUsage {}
 
 impl Call for DiskUsage {
@@ -19,7 +20,7 @@ impl Call for DiskUsage {
 }
 
 /// The room that everything takes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DiskUsageView {
     /// Images, the youngest first.
@@ -35,7 +36,7 @@ pub struct DiskUsageView {
 }
 
 /// The room that a volume takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VolumeUsage {
     /// Its name.
     pub name: VolumeName,
@@ -52,7 +53,7 @@ pub struct VolumeUsage {
 }
 
 /// Remove the volumes that nobody gave a name and no container mounts.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PruneVolumes {}
 
 impl Call for PruneVolumes {
