@@ -21,6 +21,7 @@ use crate::loader::{Cause, FileMistake, Loader, Parsed, is_remote};
 use crate::paths::absolute;
 use crate::request::Request;
 use crate::template::{self, Lookup};
+use crate::tree::mapping::Mapping;
 use crate::tree::node::Node;
 use crate::tree::parse::{self, Unreadable};
 
@@ -211,7 +212,8 @@ fn read(
     if parsed.len() < files.len() {
         return Err(Unreadable);
     }
-    if parsed.iter().all(|file| file.documents.is_empty()) {
+    let says_nothing = |document: &Node| document.as_map().is_some_and(Mapping::is_empty);
+    if parsed.iter().flat_map(|file| &file.documents).all(says_nothing) {
         let names: Vec<String> = files.iter().map(|file| loader.sources.shown(file)).collect();
         let hint = format!("begin {} with `services:`", names.join(", "));
         loader.report.mistake_nowhere(DiscoveryMistake::Empty).hint(hint);

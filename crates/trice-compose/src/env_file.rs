@@ -21,14 +21,14 @@ enum EnvFileEntryMistake {
     Format(String),
 }
 
-/// Reads the files of all services of `root`.
-pub(crate) fn read(root: &mut Node, loader: &mut Loader<'_>) {
+/// Reads the files of all services of `root`; those with variables only if `variables`.
+pub(crate) fn read(root: &mut Node, variables: bool, loader: &mut Loader<'_>) {
     let services = root.get_mut("services").and_then(Node::as_map_mut);
     for (name, service) in services.into_iter().flat_map(Mapping::iter_mut) {
         let Some(service) = service.as_map_mut() else { continue };
         let services_path = KeyPath::Root.key("services");
         let path = services_path.key(name);
-        if let Some(files) = service.remove("env_file") {
+        if let Some(files) = variables.then(|| service.remove("env_file")).flatten() {
             let own = service.get("environment").and_then(Node::as_map).cloned().unwrap_or_default();
             let mut found = variables_of(&own);
             for (index, file) in files.node.as_list().unwrap_or_default().iter().enumerate() {

@@ -131,9 +131,7 @@ fn steps(loader: &mut Loader<'_>, request: &Request) -> Result<Half, Unreadable>
         if !request.all_resources {
             select::prune(&mut root);
         }
-        if !skip.env_files {
-            env_file::read(&mut root, loader);
-        }
+        env_file::read(&mut root, !skip.env_files, loader);
     }
     Ok(Half { root, inactive, name: found.name, folder: found.folder, files, environment: found.environment })
 }

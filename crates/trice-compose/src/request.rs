@@ -43,6 +43,6 @@ pub struct Skip {
     pub paths: bool,
     /// Nothing is checked that takes more than one attribute to see.
     pub consistency: bool,
-    /// Env files stay unread.
+    /// Env files stay unread; label files do not.
     pub env_files: bool,
 }

@@ -22,6 +22,7 @@
 mod case;
 mod compare;
 mod corpus;
+mod deliberate;
 mod generate;
 mod mutate;
 mod numbers;

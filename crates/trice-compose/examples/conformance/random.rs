@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, process, thread};
 
 use crate::case::{Case, Outcome};
+use crate::deliberate;
 use crate::generate::{Generator, schema};
 use crate::probe;
 use crate::shrink::{mend, shrink};
@@ -20,6 +21,8 @@ struct Found {
     causes: BTreeMap<String, (usize, Vec<String>)>,
     different: usize,
     accepted: usize,
+    /// How many differ as they should, by the reason for it.
+    meant: BTreeMap<&'static str, usize>,
 }
 
 /// Compares `count` cases, and prints the smallest of each cause.
@@ -63,7 +66,15 @@ fn all(oracle: &str, count: usize, shrunk: usize, make: &(dyn Fn(usize) -> Case 
         println!("=== {count} x {cause}\n{}", shown.join("\n"));
     }
     let same = count - found.different;
-    println!("{same} of {count} are the same, of which {} are accepted", found.accepted);
+    let meant: usize = found.meant.values().sum();
+    let same = same - meant;
+    for (reason, times) in &found.meant {
+        println!("meant: {times} x {reason}");
+    }
+    println!(
+        "{same} of {count} are the same ({} accepted), {meant} differ as is meant, {} otherwise",
+        found.accepted, found.different
+    );
     if found.different == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -73,6 +84,10 @@ fn look(case: &Case, folder: &PathBuf, oracle: &str, found: &Mutex<Found>, shrun
         found.lock().expect("nobody panicked").accepted += 1;
     }
     if let Outcome::Different { key: cause, mut what } = outcome {
+        if let Some(reason) = deliberate::reason(&what, &case.flags) {
+            *found.lock().expect("nobody panicked").meant.entry(reason).or_default() += 1;
+            return;
+        }
         let shown = {
             let mut found = found.lock().expect("nobody panicked");
             found.different += 1;

@@ -118,7 +118,7 @@ fn typed(value: Value, shape: &Shape, raw: bool) -> Result<Value, Wrong> {
             other => Err(Wrong::Kind(other)),
         },
         Shape::ContainerName => match value {
-            Value::Text(text) if raw || holds_a_name(&text) => Ok(Value::Text(text)),
+            Value::Text(text) if holds_a_name(&text) => Ok(Value::Text(text)),
             Value::Text(text) => Err(Wrong::Value(ScalarMistake::NotAName(text))),
             other => Err(Wrong::Kind(other)),
         },

@@ -28,11 +28,14 @@ impl Check<'_> {
             Short::Ports => return self.ports(node, long, path),
             Short::Mount => return self.mount(node, long, path),
             Short::Device => self.device(node, path),
-            Short::Ulimit => {
-                if node.as_map().is_none() {
-                    return self.value(node, &INTEGER, path);
+            Short::Ulimit => match node.value {
+                Value::Map(_) => {}
+                Value::Float(_) => {
+                    self.wrong(node, path, "a whole number");
+                    return;
                 }
-            }
+                _ => return self.value(node, &INTEGER, path),
+            },
             Short::Ssh => self.ssh(node, path),
             Short::FlagText => {
                 if let Value::Bool(flag) = node.value {
@@ -75,7 +78,9 @@ impl Check<'_> {
                     if form == Short::DependsOn { started(span) } else { Node::new(Value::Null, span) };
                 map.insert(name, span, value);
             }
+            // What the names stand for is told later, by who looks for them: a variable may stand in one.
             node.value = Value::Map(Box::new(map));
+            return;
         }
         if node.as_map().is_none() {
             self.wrong(node, path, "a list or a mapping");

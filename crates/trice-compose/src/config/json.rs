@@ -25,7 +25,7 @@ pub(crate) enum Names {
 /// Returns the model as Docker Compose prints it.
 pub(crate) fn model(model: &Model, names: Names) -> Json {
     if model.raw {
-        return plain(&model.root);
+        return extension(plain(&model.root), names);
     }
     let mut whole = object(Some(&model.root), &ROOT, names);
     whole.insert("name".to_owned(), Json::String(model.name.clone()));
@@ -37,7 +37,7 @@ pub(crate) fn model(model: &Model, names: Names) -> Json {
     Json::Object(whole)
 }
 
-/// Shows what nobody knows the meaning of. Docker Compose makes null of an empty list there.
+/// Shows what was not looked into. Docker Compose makes null of an empty list there.
 fn extension(value: Json, names: Names) -> Json {
     match value {
         Json::Array(items) if items.is_empty() && names == Names::Labels => Json::Null,

@@ -98,6 +98,8 @@ fn items_that_are_nothing_or_there_twice_are_refused() {
         ),
         ("extra_hosts: ['a=1', 'a=1']", "extra_hosts[1]: `a=1` is in the list twice"),
         ("environment: [A=1, A=1], labels: [a, a]", "fine"),
+        ("profiles: [x], depends_on: ['a:b']", "fine"),
+        ("ulimits: { nofile: 1e2 }", "ulimits.nofile: this must be a whole number, not a number"),
         ("build: { ssh: [a=b, a=b] }", "build.ssh[1]: `a=b` is in the list twice"),
         (
             "post_start: [{ command: x, environment: [A=1, A=1] }]",

@@ -318,6 +318,8 @@ impl<'a> Composer<'a> {
         let span = Span { file: self.file, ..span };
         let value = match tag {
             Some(tag) if tag.is_yaml_core_schema() => self.tagged(text, &tag.suffix, span),
+            // A lone exclamation mark says nothing to go-yaml.
+            Some(tag) if is_lone(tag) && style == ScalarStyle::Plain => scalar::resolve(text),
             Some(_) => Value::Text(text.to_owned()),
             None if style == ScalarStyle::Plain => scalar::resolve(text),
             None => Value::Text(text.to_owned()),
@@ -346,6 +348,11 @@ impl<'a> Composer<'a> {
             Value::Bad
         })
     }
+}
+
+/// Tells whether a tag is `!` alone.
+fn is_lone(tag: &YamlTag) -> bool {
+    tag.handle.trim_matches('!').is_empty() && tag.suffix.trim_matches('!').is_empty()
 }
 
 fn compose_tag(tag: Option<&YamlTag>) -> Tag {

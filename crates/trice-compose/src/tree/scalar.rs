@@ -92,7 +92,8 @@ fn decimal(text: &str) -> Option<f64> {
     let exponent_valid = exponent.is_none_or(|e| !e.is_empty() && digits(e));
     let valid =
         !(whole.is_empty() && fraction.is_empty()) && digits(whole) && digits(fraction) && exponent_valid;
-    valid.then(|| text.parse().ok()).flatten()
+    // What is too large for a number stays a text.
+    valid.then(|| text.parse().ok()).flatten().filter(|number: &f64| number.is_finite())
 }
 
 #[cfg(test)]
@@ -123,6 +124,7 @@ mod tests {
             (".5", Value::Float(0.5)),
             ("1e3", Value::Float(1000.0)),
             ("1e", text("1e")),
+            ("1e400", text("1e400")),
             ("1.2.3", text("1.2.3")),
             ("-.inf", Value::Float(f64::NEG_INFINITY)),
             (".infinity", text(".infinity")),

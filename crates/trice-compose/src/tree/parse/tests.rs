@@ -30,7 +30,7 @@ again: *list
 
 #[test]
 fn quoted_scalars_are_texts_and_tags_choose_a_type() {
-    insta::assert_snapshot!(parse("[1, '1', \"true\", !!str 1, !!float 1, !other 1, !reset x]"), @r#"[1, "1", "true", "1", 1f, "1", !reset "x"]"#);
+    insta::assert_snapshot!(parse("[1, '1', \"true\", !!str 1, !!float 1, !other 1, ! 1, ! '1', !reset x]"), @r#"[1, "1", "true", "1", 1f, "1", 1, "1", !reset "x"]"#);
 }
 
 #[test]
