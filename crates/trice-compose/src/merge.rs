@@ -9,7 +9,7 @@ use crate::check::pairs::split_pair;
 use crate::report::Report;
 use crate::schema::root::ROOT;
 use crate::schema::service::SERVICE;
-use crate::schema::shape::{Attribute, Merge, Object, Shape, Short, Unique, Unset};
+use crate::schema::shape::{Attribute, Merge, Object, Shape, Short, Unset};
 use crate::tree::mapping::Mapping;
 use crate::tree::node::{Node, Rule, Value};
 use crate::tree::path::Path;
@@ -59,7 +59,7 @@ impl Merger<'_> {
             Merge::Pools => self.pools(earlier, later, attribute.shape, path),
             Merge::Hosts => hosts(earlier, later),
         };
-        if attribute.unique != Unique::No {
+        if attribute.unique.replaces() {
             unique::keep_last(&mut merged, attribute.unique);
         }
         merged

@@ -135,6 +135,7 @@ impl Source {
         let lines = self.lines.get_or_init(|| std::iter::once(0).chain(starts()).collect());
         let start = *lines.get(number.checked_sub(1)? as usize)? as usize;
         let end = lines.get(number as usize).map_or(self.text.len(), |next| *next as usize);
-        self.text[start..end].lines().next()
+        // Not `lines`, which would look for the end that is known.
+        Some(self.text[start..end].trim_end_matches(['\r', '\n']))
     }
 }

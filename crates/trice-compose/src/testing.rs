@@ -21,7 +21,7 @@ use crate::tree::span::FileId;
 /// Writes a tree in one line; texts are quoted.
 pub(crate) fn outline(node: &Node) -> String {
     let tag = match node.tag {
-        Tag::None => "",
+        Tag::None | Tag::Merge => "",
         Tag::Reset => "!reset ",
         Tag::Override => "!override ",
     };

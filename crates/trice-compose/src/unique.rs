@@ -10,7 +10,7 @@ use crate::tree::node::{Node, Value};
 /// Drops the items of `node` that a later one replaces.
 pub(crate) fn keep_last(node: &mut Node, rule: Unique) {
     let Value::List(items) = &mut node.value else { return };
-    if matches!(rule, Unique::No | Unique::Refused) || items.len() < 2 {
+    if !rule.replaces() || items.len() < 2 {
         return;
     }
     let mut kept: Vec<Node> = Vec::with_capacity(items.len());

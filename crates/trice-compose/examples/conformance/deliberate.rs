@@ -41,6 +41,7 @@ pub(crate) fn reason(what: &str, flags: &[&str]) -> Option<&'static str> {
         (&["%!s(<nil>)"], "it writes a pointer to nothing"),
         (&["cannot override", "labels"], "an empty list of labels may follow a mapping"),
         (&["theirs \"", "00:00Z\""], "dates are texts"),
+        (&["invalid jsonType time.Time"], "dates are texts"),
         (&["non-string key", "time.Date"], "dates are texts"),
         (&["ours \"aGVsbG8=\""], "`!!binary` is left as it is written"),
         (&["did not find expected alphabetic or numeric character"], "anchors may have any name"),

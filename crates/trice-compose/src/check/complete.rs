@@ -141,12 +141,12 @@ services:
 networks: { n: }
 ";
         insta::assert_snapshot!(completed(text), @"
-        4:10 services.web.image: this must be a text, not nothing
-        5:10 services.web.ports: this must be a list, not nothing
+        4:11 services.web.image: this must be a text, not nothing
+        5:11 services.web.ports: this must be a list, not nothing
         7:23 services.web.depends_on.db: attribute `condition` is missing
         8:26 services.web.security_opt[2]: `a` is in the list twice (it is first written here: line 8)
         9:15 services.web.devices[0]: attribute `source` is missing
-        10:5 services.db: this must be a mapping, not nothing
+        10:6 services.db: this must be a mapping, not nothing
         ");
     }
 }

@@ -120,7 +120,7 @@ impl Check<'_> {
 
     fn host(&mut self, item: &mut Node, path: &Path<'_>) {
         match item.as_text() {
-            Some(text) if text.contains(['=', ':']) => {}
+            Some(text) if text.find(['=', ':']).is_some_and(|at| at > 0) => {}
             Some(text) => {
                 let mistake = CheckMistake::NotAHost(text.to_owned());
                 self.refuse(item, path, mistake);

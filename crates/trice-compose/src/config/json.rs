@@ -25,7 +25,7 @@ pub(crate) enum Names {
 /// Returns the model as Docker Compose prints it.
 pub(crate) fn model(model: &Model, names: Names) -> Json {
     if model.raw {
-        return extension(plain(&model.root), names);
+        return raw_object(&model.root, &ROOT, names);
     }
     let mut whole = object(Some(&model.root), &ROOT, names);
     whole.insert("name".to_owned(), Json::String(model.name.clone()));
@@ -35,6 +35,41 @@ pub(crate) fn model(model: &Model, names: Names) -> Json {
         }
     }
     Json::Object(whole)
+}
+
+/// Shows the attributes of `node` as they are written.
+fn raw_object(node: &Node, object: &'static Object, names: Names) -> Json {
+    let Some(map) = node.as_map() else { return extension(plain(node), names) };
+    let shown = map.iter().map(|(key, value)| {
+        let shown = match object.find(key) {
+            // Where it looks for what is there twice, Docker Compose keeps the list that it makes.
+            Some(Attribute { unique, .. }) if is_empty_list(value) && unique.replaces() => {
+                Json::Array(Vec::new())
+            }
+            Some(attribute) => raw(value, attribute.shape, names),
+            None => extension(plain(value), names),
+        };
+        (key.to_owned(), shown)
+    });
+    Json::Object(shown.collect())
+}
+
+fn is_empty_list(node: &Node) -> bool {
+    node.as_list().is_some_and(<[Node]>::is_empty)
+}
+
+fn raw(node: &Node, shape: &'static Shape, names: Names) -> Json {
+    match (shape, &node.value) {
+        (Shape::Object(object), _) => raw_object(node, object, names),
+        (Shape::Short(_, long) | Shape::Nullable(long), _) => raw(node, long, names),
+        (Shape::Keyed { of, .. }, Value::Map(map)) => {
+            Json::Object(map.iter().map(|(key, item)| (key.to_owned(), raw(item, of, names))).collect())
+        }
+        (Shape::List(of) | Shape::Set(of), Value::List(items)) if !items.is_empty() => {
+            items.iter().map(|item| raw(item, of, names)).collect()
+        }
+        _ => extension(plain(node), names),
+    }
 }
 
 /// Shows what was not looked into. Docker Compose makes null of an empty list there.

@@ -116,7 +116,7 @@ fn an_empty_file_is_no_project_and_one_without_services_is() {
         name: p
         services: {}
         ");
-    insta::assert_snapshot!(config(&request(), &[("/p/compose.yaml", "services:")]), @"compose.yaml:1:9 services: this must be a mapping, not nothing");
+    insta::assert_snapshot!(config(&request(), &[("/p/compose.yaml", "services:")]), @"compose.yaml:1:10 services: this must be a mapping, not nothing");
     insta::assert_snapshot!(config(&request(), &[("/p/compose.yaml", "---\n")]), @"compose.yaml:2:1 : this must be a mapping, not nothing");
 }
 

@@ -137,7 +137,7 @@ services:
     compose.yaml:7:17 services.e.extends: there is no file `gone.yaml`
     compose.yaml:8:17 services.f.extends: `https://example.com/x.git` is not on this machine, and trice cannot fetch it yet
     compose.yaml:10:17 services.h.extends: `service` is missing: say which service is extended
-    compose.yaml:11:15 services.i.extends: `service` is missing: say which service is extended
+    compose.yaml:11:17 services.i.extends: `service` is missing: say which service is extended
     compose.yaml:12:17 services.j.extends: this must be a mapping, not an integer
     other.yaml:1:27 services.y.extends: services extend each other in a circle: y -> y
     other.yaml:1:61 services.y.imag: unknown attribute `imag` [did you mean `image`?]

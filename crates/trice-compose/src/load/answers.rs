@@ -2,7 +2,11 @@
 //!
 //! Each row differed once, in files that a program had made up.
 
+use serde_json::Value as Json;
+
+use crate::config::json;
 use crate::load::model;
+use crate::request::{Request, Skip};
 use crate::testing::{Memory, briefly, config, request};
 
 /// Returns what is wrong with a service that has these attributes, or `fine`.
@@ -100,6 +104,7 @@ fn items_that_are_nothing_or_there_twice_are_refused() {
         ("environment: [A=1, A=1], labels: [a, a]", "fine"),
         ("profiles: [x], depends_on: ['a:b']", "fine"),
         ("ulimits: { nofile: 1e2 }", "ulimits.nofile: this must be a whole number, not a number"),
+        ("extra_hosts: ['=1.2.3.4']", "extra_hosts[0]: `=1.2.3.4` is not `host=address`"),
         ("build: { ssh: [a=b, a=b] }", "build.ssh[1]: `a=b` is in the list twice"),
         (
             "post_start: [{ command: x, environment: [A=1, A=1] }]",
@@ -162,4 +167,17 @@ x-a: [9223372036854775808]
     x-a:
       - 9.223372036854776e+18
     ");
+}
+
+#[test]
+fn lists_of_nothing_are_shown_as_docker_compose_shows_them_without_interpolation() {
+    let request = Request { skip: Skip { interpolation: true, ..Skip::default() }, ..request() };
+    let text =
+        "services: { s: { image: $A, cap_add: [], labels: [], command: [], group_add: [] } }\nx-a: []\n";
+    let (model, _) = model(&request, &Memory::new(&[("/p/compose.yaml", text)])).expect("it is right");
+    let shown: Json = serde_json::from_str(&json(&model)).expect("it is JSON");
+    let of_service = &shown["services"]["s"];
+    let lists = ["cap_add", "labels", "command", "group_add"].map(|key| of_service[key].to_string());
+    assert_eq!(lists, ["[]", "[]", "null", "null"]);
+    assert_eq!(shown["x-a"], Json::Null);
 }

@@ -2,7 +2,7 @@
 
 use crate::schema::parts::{FILE_MOUNT, ULIMITS};
 use crate::schema::shape::Shape::{
-    AnyScalar, Flag, Hosts, Keyed, List, Object as Fields, Pairs, Short, Text, Texts,
+    AnyScalar, Flag, Hosts, Keyed, List, Nullable, Object as Fields, Pairs, Short, Text, Texts,
 };
 use crate::schema::shape::{
     Keys, Merge, Object, Short as Form, TEXT_SET, Unique, Unset, WHOLE_BYTES, attribute,
@@ -14,7 +14,7 @@ pub(crate) static BUILD: Object = Object::new(&[
     attribute("dockerfile", &Text, "The Dockerfile, counted from the context."),
     attribute("dockerfile_inline", &Text, "The text of the Dockerfile."),
     attribute("entitlements", &List(&Text), "More rights for the build."),
-    attribute("args", &Pairs(Unset::Null), "Values for `ARG`."),
+    attribute("args", &Pairs(Unset::Null), "Values for `ARG`.").unique(Unique::Text),
     attribute(
         "provenance",
         &Short(Form::FlagText, &Text),
@@ -25,16 +25,16 @@ pub(crate) static BUILD: Object = Object::new(&[
         .elsewhere(),
     attribute(
         "ssh",
-        &Short(Form::Ssh, &Keyed { keys: Keys::Any, of: &AnyScalar }),
+        &Short(Form::Ssh, &Keyed { keys: Keys::Any, of: &Nullable(&AnyScalar) }),
         "Keys or agents that steps may use.",
     )
     .unique(Unique::Refused),
-    attribute("labels", &Pairs(Unset::Empty), "Labels of the image."),
+    attribute("labels", &Pairs(Unset::Empty), "Labels of the image.").unique(Unique::Text),
     attribute("cache_from", &List(&Text), "Where cached steps come from.").elsewhere(),
     attribute("cache_to", &List(&Text), "Where cached steps go.").elsewhere(),
     attribute("no_cache", &Flag, "Whether all steps are run again."),
     attribute("no_cache_filter", &Texts, "Stages whose steps are run again.").unique(Unique::Refused),
-    attribute("additional_contexts", &Pairs(Unset::Wrong), "More contexts by name."),
+    attribute("additional_contexts", &Pairs(Unset::Wrong), "More contexts by name.").unique(Unique::Text),
     attribute("pull", &Flag, "Whether base images are fetched again."),
     attribute("extra_hosts", &Hosts, "More lines for `/etc/hosts` of its steps.")
         .merged(Merge::Hosts)

@@ -9,7 +9,7 @@ use crate::schema::shape::{
 pub(crate) static DEPLOY: Object = Object::new(&[
     attribute("mode", &Text, "Replicated or global, in Swarm.").swarm(),
     attribute("replicas", &INTEGER, "How many containers.").shown(Output::Said),
-    attribute("labels", &Pairs(Unset::Empty), "Labels of the service in Swarm.").swarm(),
+    attribute("labels", &Pairs(Unset::Empty), "Labels of the service in Swarm.").unique(Unique::Text).swarm(),
     attribute("update_config", &Fields(&UPDATE), "How an update goes on.").shown(Output::Said).swarm(),
     attribute("rollback_config", &Fields(&UPDATE), "How the way back goes on.").shown(Output::Said).swarm(),
     attribute("resources", &Fields(&RESOURCES), "Limits and reservations.").shown(Output::Always),

@@ -105,7 +105,7 @@ static BIND: Object = Object::new(&[
 ]);
 
 static VOLUME_OPTIONS: Object = Object::new(&[
-    attribute("labels", &Pairs(Unset::Empty), "Labels of the volume.").not_yet(),
+    attribute("labels", &Pairs(Unset::Empty), "Labels of the volume.").unique(Unique::Text).not_yet(),
     attribute("nocopy", &Flag, "Whether it stays empty instead of being filled from the image."),
     attribute("subpath", &Text, "A folder inside it."),
 ]);

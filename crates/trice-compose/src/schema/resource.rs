@@ -12,7 +12,7 @@ pub(crate) static NETWORK: Object = Object::new(&[
     attribute("external", &Short(Form::External, &Flag), "Whether it is there already and stays."),
     attribute("internal", &Flag, "Whether it has no way out."),
     attribute("attachable", &Flag, "Whether other containers may join it."),
-    attribute("labels", &Pairs(Unset::Empty), "Labels."),
+    attribute("labels", &Pairs(Unset::Empty), "Labels.").unique(Unique::Text),
     attribute("enable_ipv4", &Flag, "Whether it has IPv4.").shown(Output::Said),
     attribute("enable_ipv6", &Flag, "Whether it has IPv6.").shown(Output::Said),
 ]);

@@ -19,7 +19,9 @@ use crate::schema::shape::{
 pub(crate) static SERVICE: Object = Object::new(&[
     attribute("profiles", &TEXT_SET, "The service is active only when one of these is asked for.")
         .unique(Unique::Text),
-    attribute("annotations", &Pairs(Unset::Empty), "Annotations of the container.").not_yet(),
+    attribute("annotations", &Pairs(Unset::Empty), "Annotations of the container.")
+        .unique(Unique::Text)
+        .not_yet(),
     attribute("attach", &Flag, "Whether an attached `up` shows its output.").shown(Output::Said),
     attribute("build", &Short(Form::Build, &Fields(&BUILD)), "How its image is built.").shown(Output::Said),
     attribute("develop", &Nullable(&Fields(&DEVELOP)), "What is done when files change.")
@@ -76,7 +78,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     attribute("provider", &Fields(&PROVIDER), "A program that manages the service in place of a container.")
         .shown(Output::Said)
         .not_yet(),
-    attribute("environment", &Pairs(Unset::Null), "Variables over the image's."),
+    attribute("environment", &Pairs(Unset::Null), "Variables over the image's.").unique(Unique::Text),
     attribute("env_file", &Short(Form::EnvFile, &List(&Fields(&ENV_FILE))), "Files with more variables.")
         .unique(Unique::Field("path")),
     attribute("expose", &Set(&Scalar), "Ports that it listens on, for others on its networks.")
@@ -104,7 +106,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     attribute("init", &Flag, "Whether a small init reaps orphans and passes signals on.").shown(Output::Said),
     attribute("ipc", &Text, "Whose IPC namespace it uses.").not_yet(),
     attribute("isolation", &Text, "The isolation technology, on Windows.").windows(),
-    attribute("labels", &Pairs(Unset::Empty), "Labels of the container."),
+    attribute("labels", &Pairs(Unset::Empty), "Labels of the container.").unique(Unique::Text),
     attribute("label_file", &Texts, "Files with more labels."),
     attribute("links", &TEXT_SET, "Other services, also under names of its own.").unique(Unique::Text),
     attribute("logging", &Fields(&LOGGING), "Where its output goes.")
@@ -147,7 +149,8 @@ pub(crate) static SERVICE: Object = Object::new(&[
         .shown(Output::Said),
     attribute("stop_signal", &Text, "The signal that asks it to end."),
     attribute("storage_opt", &Options(Others::NumbersAndNull), "Options of its root file system.").not_yet(),
-    attribute("sysctls", &Pairs(Unset::Empty), "Settings of the kernel in its namespaces."),
+    attribute("sysctls", &Pairs(Unset::Empty), "Settings of the kernel in its namespaces.")
+        .unique(Unique::Text),
     attribute("tmpfs", &Texts, "Paths with a file system in memory.").unique(Unique::Text),
     attribute("tty", &Flag, "Whether its process has a terminal."),
     attribute("ulimits", &ULIMITS, "Limits of each process."),

@@ -243,6 +243,13 @@ pub(crate) enum Unique {
     Port,
 }
 
+impl Unique {
+    /// Tells whether a later item takes the place of an earlier one.
+    pub(crate) fn replaces(self) -> bool {
+        !matches!(self, Self::No | Self::Refused)
+    }
+}
+
 /// When `config` shows an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {

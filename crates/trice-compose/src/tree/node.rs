@@ -38,6 +38,8 @@ pub(crate) enum Tag {
     Reset,
     /// `!override`: what earlier files say here is forgotten.
     Override,
+    /// No tag, but `<<` without quotes: as a key, it merges its value.
+    Merge,
 }
 
 /// What a step replaced.

@@ -1,5 +1,8 @@
 //! YAML text into trees: the parser's events, composed under the rules of go-yaml and of Compose.
 //!
+//! The parser is a port of libyaml, as go-yaml is. A parser of YAML 1.2 to the letter refuses what people write and Docker
+//! Compose takes: a closing bracket below the first letter of its key, a tab after a colon.
+//!
 //! ```text
 //! bytes ─ text ─ events ─► frames (open lists and mappings) ─► a tree for each document
 //!                            │ anchors: a copy of each finished node, put in again at its aliases
@@ -12,7 +15,11 @@
 //!
 //! Sources: YAML 1.2.2; YAML 1.1 "Merge Key Language-Independent Type"; go-yaml 3 `decode.go`.
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Tag as YamlTag};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::BufReader;
+
+use libyaml_safer::{Error as YamlError, Event, EventData, Parser, ScalarStyle};
 
 use crate::report::Report;
 use crate::tree::mapping::Mapping;
@@ -45,6 +52,10 @@ enum YamlMistake {
     TooMany,
     #[error("this alias stands inside of what it repeats")]
     Cycle,
+    #[error("a comma follows a tag")]
+    TagBeforeComma,
+    #[error("there is no anchor `&{0}` above")]
+    NoAnchor(String),
     #[error("key `{0}` is written twice")]
     DuplicateKey(String),
     #[error("key `{0}` is {1}, and keys are texts")]
@@ -91,22 +102,52 @@ pub(crate) fn documents(text: &str, file: FileId, report: &mut Report) -> Result
         report.mistake(mark_at(&text[..offset], file), Path::Root, mistake);
         return Err(Unreadable);
     }
+    if let Some(offset) = tag_before_comma(text) {
+        let finding = report.mistake(mark_at(&text[..offset], file), Path::Root, YamlMistake::TagBeforeComma);
+        finding.hint("put a blank before the comma");
+        return Err(Unreadable);
+    }
+    // The parser breaks down where a line has no end.
+    let ended: Cow<'_, str> =
+        if text.is_empty() || text.ends_with('\n') { text.into() } else { format!("{text}\n").into() };
     let mut composer = Composer::new(file, report);
-    let mut parser = Parser::new_from_str(text);
-    while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| {
-            let at = Mark { line: error.marker().line() as u32, column: error.marker().col() as u32 + 1 };
-            let span = Span { file, start: at, end: at };
-            let mistake = YamlMistake::Syntax(error.info().to_owned());
-            composer.report.mistake(span, path_of(&composer.frames), mistake).hint = hint(error.info());
-            Unreadable
-        })?;
-        composer.take(event, span_of(span, file))?;
+    let mut parser = Parser::new();
+    // Whatever it is given at once it turns into characters of four bytes.
+    parser.set_input(BufReader::with_capacity(64 << 10, ended.as_bytes()));
+    for event in parser {
+        let mut event = event.map_err(|error| composer.refuse(&error))?;
+        if ended.len() > text.len() {
+            without_added_line(&mut event, ended.len());
+        }
+        composer.take(event)?;
         if composer.report.mistakes.is_full() {
             return Err(Unreadable);
         }
     }
     Ok(composer.documents)
+}
+
+/// Returns where a tag in brackets may stand right before a comma: the parser breaks down there.
+///
+/// A text that has such a word after a bracket is refused as well, be it in quotes.
+fn tag_before_comma(text: &str) -> Option<usize> {
+    let open = text.find(['[', '{'])?;
+    let starts = text[open..].match_indices('!').map(|(at, _)| open + at);
+    let in_tag = |c: char| !c.is_whitespace() && !"[]{},\"'".contains(c);
+    let begins = |at: usize| text[..at].ends_with(|c: char| c.is_whitespace() || "[{,:".contains(c));
+    starts.filter(|at| begins(*at)).find(|at| text[*at..].trim_start_matches(in_tag).starts_with(','))
+}
+
+/// Takes the line end that was added at the end of a text, of so many bytes, out of a block scalar that ends there.
+fn without_added_line(event: &mut Event, length: usize) {
+    let at_end = event.end_mark.index as usize >= length;
+    if let EventData::Scalar { value, style: ScalarStyle::Literal | ScalarStyle::Folded, .. } =
+        &mut event.data
+        && at_end
+        && value.ends_with('\n')
+    {
+        value.pop();
+    }
 }
 
 /// Returns what usually lies behind a complaint of the parser.
@@ -118,11 +159,14 @@ fn hint(complaint: &str) -> Option<String> {
         ),
         ("did not find expected key", "the keys of a mapping begin at the same column"),
         ("did not find expected '-'", "the items of a list begin with `- `, all at the same column"),
-        ("tabs disallowed", "indent with blanks"),
-        ("quoted scalar", "close the quote"),
-        ("illegal placement of ':'", "is a bracket above left open?"),
-        ("unexpected character", "put the value in quotes"),
-        ("unknown anchor", "put the value in quotes, or name an anchor above with `&`"),
+        ("cannot start any token", "put the value in quotes, and indent with blanks, not with tabs"),
+        ("tab character", "indent with blanks"),
+        ("unexpected end of stream", "close the quote"),
+        ("unexpected document indicator", "close the quote"),
+        ("expected ',' or", "is a bracket above left open?"),
+        ("could not find expected ':'", "does this line lack its colon, or a blank behind it?"),
+        ("unknown escape character", "write `\\\\` for a backslash, or use single quotes"),
+        ("alphabetic or numeric", "put the value in quotes, or name an anchor above with `&`"),
     ];
     known.iter().find(|(words, _)| complaint.contains(words)).map(|(_, hint)| (*hint).to_owned())
 }
@@ -135,16 +179,14 @@ fn mark_at(before: &str, file: FileId) -> Span {
     Span { file, start, end: start }
 }
 
-fn span_of(span: saphyr_parser::Span, file: FileId) -> Span {
-    let mark =
-        |marker: saphyr_parser::Marker| Mark { line: marker.line() as u32, column: marker.col() as u32 + 1 };
-    Span { file, start: mark(span.start), end: mark(span.end) }
+fn mark_of(mark: libyaml_safer::Mark) -> Mark {
+    Mark { line: mark.line as u32 + 1, column: mark.column as u32 + 1 }
 }
 
 /// A list or mapping that is still open.
 struct Frame {
     span: Span,
-    anchor: usize,
+    anchor: Option<String>,
     tag: Tag,
     content: Content,
     /// How many nodes it holds, itself included.
@@ -165,6 +207,7 @@ enum Key {
 }
 
 /// A finished node that has an anchor.
+#[derive(Clone)]
 struct Anchored {
     node: Node,
     size: usize,
@@ -174,37 +217,58 @@ struct Composer<'a> {
     file: FileId,
     report: &'a mut Report,
     frames: Vec<Frame>,
-    anchors: Vec<Option<Anchored>>,
+    /// Nothing while the node is still open.
+    anchors: BTreeMap<String, Option<Anchored>>,
     documents: Vec<Node>,
     nodes: usize,
 }
 
 impl<'a> Composer<'a> {
     fn new(file: FileId, report: &'a mut Report) -> Self {
-        Self { file, report, frames: Vec::new(), anchors: Vec::new(), documents: Vec::new(), nodes: 0 }
+        Self { file, report, frames: Vec::new(), anchors: BTreeMap::new(), documents: Vec::new(), nodes: 0 }
     }
 
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Unreadable> {
-        match event {
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(()),
-            Event::Alias(anchor) => self.alias(anchor, span),
-            Event::Scalar(text, style, anchor, tag) => {
+    /// Notes what the parser complains about.
+    fn refuse(&mut self, error: &YamlError) -> Unreadable {
+        let at = |mark: libyaml_safer::Mark| {
+            let mark = mark_of(mark);
+            Span { file: self.file, start: mark, end: mark }
+        };
+        let problem = error.problem();
+        let span = error.problem_mark().map_or(Span::file_start(self.file), at);
+        let context = error.context_mark().map(at).filter(|context| context.start.line != span.start.line);
+        let finding =
+            self.report.mistake(span, path_of(&self.frames), YamlMistake::Syntax(problem.to_owned()));
+        finding.hint = hint(problem);
+        if let (Some(context), Some(text)) = (context, error.context()) {
+            finding.related(context, text);
+        }
+        Unreadable
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Unreadable> {
+        let span = Span { file: self.file, start: mark_of(event.start_mark), end: mark_of(event.end_mark) };
+        match event.data {
+            EventData::StreamStart { .. } | EventData::StreamEnd | EventData::DocumentEnd { .. } => Ok(()),
+            EventData::DocumentStart { .. } => {
+                // Anchors are of one document.
+                self.anchors.clear();
+                Ok(())
+            }
+            EventData::Alias { anchor } => self.alias(&anchor, span),
+            EventData::Scalar { anchor, tag, value, style, .. } => {
                 self.count(1, span)?;
-                let node = self.scalar(&text, style, tag.as_deref(), span);
+                let node = self.scalar(&value, style, tag.as_deref(), span);
                 self.finish(node, anchor, 1)
             }
-            Event::SequenceStart(anchor, tag) => {
+            EventData::SequenceStart { anchor, tag, .. } => {
                 self.open(Content::List(Vec::new()), anchor, tag.as_deref(), span)
             }
-            Event::MappingStart(anchor, tag) => {
+            EventData::MappingStart { anchor, tag, .. } => {
                 let content = Content::Map { map: Mapping::default(), key: None, merges: None };
                 self.open(content, anchor, tag.as_deref(), span)
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(span),
+            EventData::SequenceEnd | EventData::MappingEnd => self.close(span),
         }
     }
 
@@ -221,11 +285,14 @@ impl<'a> Composer<'a> {
     fn open(
         &mut self,
         content: Content,
-        anchor: usize,
-        tag: Option<&YamlTag>,
+        anchor: Option<String>,
+        tag: Option<&str>,
         span: Span,
     ) -> Result<(), Unreadable> {
         self.count(1, span)?;
+        if let Some(anchor) = &anchor {
+            self.anchors.insert(anchor.clone(), None);
+        }
         if self.frames.len() >= MAX_DEPTH {
             return self.fail(span, YamlMistake::TooDeep);
         }
@@ -249,26 +316,28 @@ impl<'a> Composer<'a> {
         self.finish(node, frame.anchor, frame.size)
     }
 
-    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Unreadable> {
-        let Some(Some(Anchored { size, .. })) = self.anchors.get(anchor) else {
-            return self.fail(span, YamlMistake::Cycle);
+    fn alias(&mut self, anchor: &str, span: Span) -> Result<(), Unreadable> {
+        let size = match self.anchors.get(anchor) {
+            Some(Some(Anchored { size, .. })) => *size,
+            Some(None) => return self.fail(span, YamlMistake::Cycle),
+            None => {
+                let mistake = YamlMistake::NoAnchor(anchor.to_owned());
+                let finding = self.report.mistake(span, path_of(&self.frames), mistake);
+                finding.hint("put the value in quotes, or name an anchor above with `&`");
+                return Err(Unreadable);
+            }
         };
         // Counted before it is copied: a bomb is refused at the alias that would set it off.
-        let size = *size;
         self.count(size, span)?;
-        let node = self.anchors[anchor].as_ref().map(|anchored| anchored.node.clone());
-        let node = node.unwrap_or_else(|| Node::new(Value::Bad, span));
-        self.finish(node, 0, size)
+        let node = self.anchors.get(anchor).cloned().flatten().map(|anchored| anchored.node);
+        self.finish(node.unwrap_or_else(|| Node::new(Value::Bad, span)), None, size)
     }
 
     /// Puts a finished node where it belongs, and keeps a copy if it has an anchor.
-    fn finish(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Unreadable> {
-        if anchor > 0 {
+    fn finish(&mut self, node: Node, anchor: Option<String>, size: usize) -> Result<(), Unreadable> {
+        if let Some(anchor) = anchor {
             self.count(size, node.span)?;
-            if self.anchors.len() <= anchor {
-                self.anchors.resize_with(anchor + 1, || None);
-            }
-            self.anchors[anchor] = Some(Anchored { node: node.clone(), size });
+            self.anchors.insert(anchor, Some(Anchored { node: node.clone(), size }));
         }
         let Some((frame, outer)) = self.frames.split_last_mut() else {
             self.documents.push(node);
@@ -314,17 +383,19 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&YamlTag>, span: Span) -> Node {
-        let span = Span { file: self.file, ..span };
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&str>, span: Span) -> Node {
         let value = match tag {
-            Some(tag) if tag.is_yaml_core_schema() => self.tagged(text, &tag.suffix, span),
             // A lone exclamation mark says nothing to go-yaml.
-            Some(tag) if is_lone(tag) && style == ScalarStyle::Plain => scalar::resolve(text),
-            Some(_) => Value::Text(text.to_owned()),
-            None if style == ScalarStyle::Plain => scalar::resolve(text),
+            None | Some("!") if style == ScalarStyle::Plain => scalar::resolve(text),
+            Some(tag) => match tag.strip_prefix("tag:yaml.org,2002:") {
+                Some(tag) => self.tagged(text, tag, span),
+                None => Value::Text(text.to_owned()),
+            },
             None => Value::Text(text.to_owned()),
         };
-        Node { tag: compose_tag(tag), ..Node::new(value, span) }
+        let merge = tag.is_none() && style == ScalarStyle::Plain && text == "<<";
+        let tag = if merge { Tag::Merge } else { compose_tag(tag) };
+        Node { tag, ..Node::new(value, span) }
     }
 
     /// Returns the value of a scalar with one of YAML's own tags.
@@ -350,26 +421,21 @@ impl<'a> Composer<'a> {
     }
 }
 
-/// Tells whether a tag is `!` alone.
-fn is_lone(tag: &YamlTag) -> bool {
-    tag.handle.trim_matches('!').is_empty() && tag.suffix.trim_matches('!').is_empty()
-}
-
-fn compose_tag(tag: Option<&YamlTag>) -> Tag {
+fn compose_tag(tag: Option<&str>) -> Tag {
     match tag {
-        Some(tag) if tag.handle == "!" && tag.suffix == "reset" => Tag::Reset,
-        Some(tag) if tag.handle == "!" && tag.suffix == "override" => Tag::Override,
+        Some("!reset") => Tag::Reset,
+        Some("!override") => Tag::Override,
         Some(_) | None => Tag::None,
     }
 }
 
 /// Returns what `node` is as a key of `map`, which stands in the frames of `outer`.
 fn key_of(node: Node, map: &Mapping, merges: Option<&Node>, outer: &[Frame], report: &mut Report) -> Key {
-    let span = node.span;
+    let (span, tag) = (node.span, node.tag);
     let kind = node.kind();
     let mistake = match node.value {
         Value::Text(text) => {
-            let merge = text == "<<";
+            let merge = tag == Tag::Merge;
             let first = if merge { merges.map(|node| node.span) } else { map.key_span(&text) };
             match first {
                 None if merge => return Key::Merge,
