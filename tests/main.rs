@@ -10,6 +10,7 @@ mod crowd;
 mod deaths;
 mod examples;
 mod images;
+mod inside;
 mod mistakes;
 mod networks;
 mod registry;

@@ -108,6 +108,11 @@ impl Layout {
         self.0.with_file_name(format!("{}-files", self.0.file_name().unwrap().display()))
     }
 
+    /// Puts the folder `files` into the image `1` at `path`.
+    pub(crate) fn add(&self, files: &Path, path: &str) {
+        run(&format!("umoci insert --image {}:1 {} {path}", self.0.display(), files.display()));
+    }
+
     /// Adds the image `tag`, which is the image `1` with `text` at `/text`.
     pub(crate) fn change(&self, tag: &str, text: &str) {
         let (path, file) = (self.0.display(), self.0.with_extension("changed"));

@@ -4,6 +4,7 @@
 //! build       images to be built, and what is told on the way
 //! call        one type a request: its path, what goes in, what comes out
 //! image       those about images
+//! inside      those about the files of a container
 //! system      those about the whole machine
 //! event       what an operation tells while it runs
 //! view        containers and projects as a client sees them
@@ -29,6 +30,7 @@ pub mod event;
 pub mod fault;
 pub mod frame;
 pub mod image;
+pub mod inside;
 #[cfg(test)]
 mod schema;
 pub mod stream;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::stream::{StreamNotice, StreamRequest};
-use crate::{build, call, image, system};
+use crate::{build, call, image, inside, system};
 
 /// Adds a request's path, body and answer to `calls`.
 fn add<C: Call>(generator: &mut SchemaGenerator, calls: &mut Map<String, Value>) {
@@ -50,6 +50,10 @@ fn schema() -> Value {
     add::<image::SaveImages>(&mut generator, &mut calls);
     add::<image::LoadImages>(&mut generator, &mut calls);
     add::<image::ImportImage>(&mut generator, &mut calls);
+    add::<inside::CopyFiles>(&mut generator, &mut calls);
+    add::<inside::Changes>(&mut generator, &mut calls);
+    add::<inside::ExportFiles>(&mut generator, &mut calls);
+    add::<inside::Commit>(&mut generator, &mut calls);
     add::<system::DiskUsage>(&mut generator, &mut calls);
     add::<system::PruneVolumes>(&mut generator, &mut calls);
     let stream = [generator.subschema_for::<StreamRequest>(), generator.subschema_for::<StreamNotice>()];

@@ -31,4 +31,4 @@ pub mod sandbox;
 mod select;
 mod stamps;
 mod step;
-mod tree;
+pub mod tree;

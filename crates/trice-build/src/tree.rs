@@ -26,7 +26,7 @@ use trice_sys::resolve::open_below;
 
 /// A tree of files.
 #[derive(Debug)]
-pub(crate) struct Tree {
+pub struct Tree {
     root: OwnedFd,
 }
 
@@ -49,13 +49,19 @@ const MOST_LINKS: usize = 40;
 
 impl Tree {
     /// Opens a folder.
-    pub(crate) fn folder(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn folder(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { root: rustix::fs::open(path, flags, Mode::empty())? })
     }
 
     /// Stacks layers, the topmost first. `empty` is a folder with nothing in it.
-    pub(crate) fn of_layers(layers: &[PathBuf], empty: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Those of fsopen(2) and its like.
+    pub fn of_layers(layers: &[PathBuf], empty: &Path) -> io::Result<Self> {
         match layers {
             [] => Self::folder(empty),
             [only] => Self::folder(only),
@@ -65,14 +71,17 @@ impl Tree {
     }
 
     /// Stacks layers, the topmost first, below `upper`, to which all that is written goes.
-    pub(crate) fn writable(layers: &[PathBuf], empty: &Path, upper: &Path, work: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Those of fsopen(2) and its like.
+    pub fn writable(layers: &[PathBuf], empty: &Path, upper: &Path, work: &Path) -> io::Result<Self> {
         let nothing = [empty.to_owned()];
         let layers = if layers.is_empty() { &nothing } else { layers };
         Ok(Self { root: overlay(layers, Some((upper, work)))? })
     }
 
     /// The root.
-    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+    pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
 

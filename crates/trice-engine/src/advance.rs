@@ -107,9 +107,11 @@ impl Engine {
         moved | self.end_waits(operation)
     }
 
-    /// Whether images that a plan could need are about to go.
+    /// Whether images that a plan could need are about to go, or a container of the project is being written to.
     fn must_wait(&self, operation: &Operation) -> bool {
-        self.removals > 0 && matches!(operation.record.intent, Intent::Up { .. } | Intent::Run { .. })
+        let is_held = self.held.contains_key(operation.record.intent.project());
+        is_held
+            || self.removals > 0 && matches!(operation.record.intent, Intent::Up { .. } | Intent::Run { .. })
     }
 
     fn plan_operation(&mut self, operation: &mut Operation) {

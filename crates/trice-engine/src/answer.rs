@@ -56,6 +56,9 @@ impl Engine {
             }
             Question::Attend(name) => drop(self.attended.insert(name)),
             Question::Leave(name) => self.leave(&name),
+            Question::Inside(name, writes, reply) => {
+                let _ = reply.send(self.inside(&name, writes));
+            }
             Question::Volumes(reply) => {
                 let _ = reply.send(self.mounted_volumes());
             }

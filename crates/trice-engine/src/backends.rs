@@ -1,6 +1,7 @@
 //! The back ends, side by side: the only ones who touch kernel and disk.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use trice_dns::server::Server;
 use trice_image::images::Images;
@@ -20,6 +21,8 @@ pub(crate) struct Backends {
     pub(crate) images: Images,
     /// Volumes.
     pub(crate) volumes: Volumes,
+    /// One fills volumes at a time.
+    pub(crate) seeding: Mutex<()>,
     /// Names.
     pub(crate) names: Server,
     /// From where an instance's own resolvers are asked.

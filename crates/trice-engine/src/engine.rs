@@ -95,6 +95,8 @@ pub(crate) struct Engine {
     pub(crate) watchers: Vec<(Selection, UnboundedSender<ContainerEvent>)>,
     /// How many removals of images are on their way: no plan is made meanwhile that could need one of them.
     pub(crate) removals: usize,
+    /// Projects of which a container that does not run is being written to: nothing is begun for them meanwhile.
+    pub(crate) held: BTreeMap<ProjectName, usize>,
     /// Counts operations, runs and turns.
     pub(crate) serial: u64,
     /// How many clients are connected.
@@ -147,6 +149,7 @@ impl Engine {
             inputs: BTreeMap::new(),
             watchers: Vec::new(),
             removals: 0,
+            held: BTreeMap::new(),
             serial: 0,
             clients: 0,
             turn: 0,
@@ -199,6 +202,7 @@ impl Engine {
             Event::PortsFree(sides) => self.parting.retain(|side, _| !sides.contains(side)),
             Event::TrashDue => self.empty_trash(),
             Event::RemovalOver => self.removals -= 1,
+            Event::HoldOver(project) => self.hold_over(&project),
             // A look at the clock is no change: it must not put off the next one.
             Event::Idle { turn } if self.is_idle_since(turn) => return Handled::End,
             Event::Idle { .. } => return Handled::Nothing,
@@ -312,6 +316,7 @@ impl Engine {
     fn is_quiet(&self) -> bool {
         self.clients == 0
             && self.removals == 0
+            && self.held.is_empty()
             && !self.world.has_processes()
             && self.world.homes.is_empty()
             && self.world.leaving.is_empty()

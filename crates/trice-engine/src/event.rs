@@ -10,13 +10,14 @@ use trice_api::view::{ContainerView, FindingView, NetworkView, PlanView, Project
 use trice_image::images::remove::Roots;
 use trice_model::container::{ContainerSpec, ExitStatus};
 use trice_model::id::ContainerId;
-use trice_model::name::ContainerName;
+use trice_model::name::{ContainerName, ProjectName};
 use trice_model::volume::ObservedVolume;
 use trice_network::watch::Change;
 use trice_plan::plan::StepId;
 use trice_runtime::keeper::link::Told;
 
 use crate::images::removal::Removal;
+use crate::inside::Inside;
 use crate::perform::Outcome;
 use crate::system::MountedVolumes;
 use crate::world::HostSide;
@@ -64,6 +65,8 @@ pub(crate) enum Event {
     TrashDue,
     /// A removal of images is over.
     RemovalOver,
+    /// Nobody writes to a container of this project any more.
+    HoldOver(ProjectName),
     /// Nothing has happened for a while since this turn.
     Idle { turn: u64 },
     /// A keeper has taken the place of one that died.
@@ -99,6 +102,8 @@ pub(crate) enum Question {
     Attend(ContainerName),
     /// They have left.
     Leave(ContainerName),
+    /// Give what it takes to look into a container, or to write into it.
+    Inside(ContainerName, bool, oneshot::Sender<Result<Inside, Fault>>),
     /// List volumes, each with the number of containers that mount it.
     Volumes(oneshot::Sender<MountedVolumes>),
     /// Take the volumes away that nobody gave a name and nobody mounts.

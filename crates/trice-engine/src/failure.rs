@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::inside::copy::CopyError;
 use trice_api::fault::{Code, Fault};
 use trice_image::images::FetchError;
 use trice_image::images::push::PushError;
@@ -66,6 +67,15 @@ pub(crate) fn of_push(image: &impl ToString, error: &PushError) -> Fault {
 /// An image that could not be made.
 pub(crate) fn of_image_made(what: &str, error: &(dyn std::error::Error + 'static)) -> Fault {
     about(what, Fault::of(Code::Image, error))
+}
+
+/// Files that could not be copied.
+pub(crate) fn of_copy(what: &str, error: &CopyError) -> Fault {
+    let code = match error {
+        CopyError::NoSource(_) | CopyError::NoFolder(_) => Code::NotFound,
+        _ => Code::Start,
+    };
+    about(what, Fault::of(code, error))
 }
 
 /// A registry that does not answer as it should.

@@ -7,10 +7,11 @@
 //!   life probe succession                           what happens by itself
 //!   projection observe                              names and packet filters; the machine before a decision
 //!   surroundings                                    what others do to the host's network meanwhile
-//! perform ── backends       one action, one back-end call
+//! perform ── backends seed  one action, one back-end call
 //! serve answer follow session handover pipe body    the socket
 //! build                                             images that are made here
 //! images ── gauge, system                           what belongs to no project
+//! inside                                            the files of a container
 //! examine                                           what is wrong with the machine
 //! record identity           what must be remembered
 //! ```
@@ -39,6 +40,7 @@ mod gauge;
 mod handover;
 mod identity;
 mod images;
+mod inside;
 mod life;
 mod observe;
 mod operation;
@@ -50,6 +52,7 @@ mod record;
 mod recover;
 #[cfg(test)]
 mod schema;
+mod seed;
 mod select;
 mod serve;
 mod session;

@@ -31,6 +31,7 @@ use crate::failure;
 use crate::gauge::Gauge;
 use crate::identity;
 use crate::record::{ContainerRecord, InstanceRecord, NetworkRecord};
+use crate::seed;
 use crate::world::HostSide;
 
 /// What a back end brings.
@@ -209,6 +210,7 @@ pub(crate) fn create_container(record: ContainerRecord, place: Place, starts: bo
         let what = format!("create container {}", record.container.spec.name);
         commit(backends, &what, Batch::new().put(&record))?;
         let spec = &record.container.spec;
+        seed::seed(backends, spec, true)?;
         if starts {
             Ok(Outcome::Prepared(Box::new(prepare(backends, &what, spec, place)?)))
         } else {
@@ -227,7 +229,10 @@ pub(crate) fn start_container(mut record: ContainerRecord, waiting: Option<Prepa
         let what = format!("start container {}", record.container.spec.name);
         let mut prepared = match waiting {
             Some(prepared) => prepared,
-            None => prepare(backends, &what, &record.container.spec, place)?,
+            None => {
+                seed::seed(backends, &record.container.spec, false)?;
+                prepare(backends, &what, &record.container.spec, place)?
+            }
         };
         let identity = identity::of(prepared.pid).map_err(|error| failure::of_io(&what, &error))?;
         record.process = Some(identity);

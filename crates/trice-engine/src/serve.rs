@@ -29,6 +29,7 @@ use crate::body::Parts;
 use crate::event::{Event, Question};
 use crate::follow::Follower;
 use crate::images;
+use crate::inside;
 use crate::session;
 use crate::system;
 
@@ -198,6 +199,7 @@ async fn route(request: Request<Incoming>, service: Service) -> Result<Answer, F
         }
         trice_api::build::Build::PATH => Ok(lines(crate::build::begin(read(request).await?, service))),
         path if path.starts_with(images::PREFIX) => images::answer(path, request, service).await,
+        path if path.starts_with(inside::PREFIX) => inside::answer(path, request, service).await,
         path if path.starts_with(system::PREFIX) => system::answer(path, request, service).await,
         path => Err(no_such_request(path)),
     }

@@ -153,6 +153,7 @@ fn open_backends(
         containers,
         images,
         volumes,
+        seeding: Default::default(),
         names,
         sockets,
         store,

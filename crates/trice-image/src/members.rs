@@ -30,30 +30,58 @@ const HEADER_BYTES: u64 = 1 << 20;
 
 /// What a member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A file.
     File,
+    /// A folder.
     Folder,
-    Symlink { target: Vec<u8> },
-    HardLink { target: Vec<u8> },
-    CharDevice { major: u32, minor: u32 },
-    BlockDevice { major: u32, minor: u32 },
+    /// A symbolic link.
+    Symlink {
+        /// Where it leads.
+        target: Vec<u8>,
+    },
+    /// Another name of a member before it.
+    HardLink {
+        /// That member.
+        target: Vec<u8>,
+    },
+    /// A device that is read and written by characters.
+    CharDevice {
+        /// Which driver.
+        major: u32,
+        /// Which of its devices.
+        minor: u32,
+    },
+    /// A device that is read and written by blocks.
+    BlockDevice {
+        /// Which driver.
+        major: u32,
+        /// Which of its devices.
+        minor: u32,
+    },
+    /// A named pipe.
     Fifo,
 }
 
 /// A member, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) path: Vec<u8>,
-    pub(crate) kind: Kind,
+pub struct Member {
+    /// Its path, as it is stated.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
     /// The length of its content.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Permissions, setuid, setgid and sticky.
-    pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+    pub mode: u32,
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
     /// Seconds and nanoseconds.
-    pub(crate) mtime: (i64, u32),
-    pub(crate) xattrs: Vec<Xattr>,
+    pub mtime: (i64, u32),
+    /// Its extended attributes.
+    pub xattrs: Vec<Xattr>,
 }
 
 /// Why a stream cannot be read any further.
@@ -104,7 +132,7 @@ pub enum MemberError {
 }
 
 /// A stream whose bytes can be left out.
-pub(crate) trait Skip: Read {
+pub trait Skip: Read {
     /// Leaves `count` bytes out, or as many as there are, and returns how many.
     fn skip(&mut self, count: u64) -> io::Result<u64> {
         io::copy(&mut self.take(count), &mut io::sink())
@@ -114,7 +142,7 @@ pub(crate) trait Skip: Read {
 impl<R: Read + ?Sized> Skip for Box<R> {}
 
 /// Reads the members of a stream.
-pub(crate) struct Members<R> {
+pub struct Members<R> {
     input: R,
     /// How many bytes of the stream are behind us.
     at: u64,
@@ -134,13 +162,17 @@ struct Extras {
 
 impl<R: Skip> Members<R> {
     /// Begins at the beginning of `input`.
-    pub(crate) fn new(input: R) -> Self {
+    pub fn new(input: R) -> Self {
         Self { input, at: 0, content: 0, padding: 0 }
     }
 
     /// Returns the next member, whose content can be read until the one after it is asked for. `None` at the
     /// end.
-    pub(crate) fn next(&mut self) -> Result<Option<Member>, MemberError> {
+    ///
+    /// # Errors
+    /// [`MemberError`] where the archive is wrong.
+    #[expect(clippy::should_implement_trait, reason = "an iterator could not lend its content")]
+    pub fn next(&mut self) -> Result<Option<Member>, MemberError> {
         let mut extras = Extras::default();
         loop {
             self.leave_content()?;

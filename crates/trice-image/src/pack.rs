@@ -91,10 +91,79 @@ pub enum PackError {
 pub fn pack(root: BorrowedFd<'_>, packing: &Packing, output: impl Write) -> Result<Packed, PackError> {
     let output = io::BufWriter::with_capacity(BUFFER_BYTES, output);
     let (archive, links) = (Archive::new(output), HashMap::new());
-    let mut packer = Packer { root, packing, archive, links, packed: Packed::default() };
+    let prefix = PathBuf::new();
+    let mut packer = Packer { root, packing, archive, links, packed: Packed::default(), prefix };
     packer.folder(Path::new(""))?;
     packer.archive.finish().map_err(PackError::Write)?;
     Ok(packer.packed)
+}
+
+/// The same, with the folder's own member `name` before it and in front of all paths; without a name it is left out.
+///
+/// # Errors
+/// [`PackError`] at the first thing that does not go.
+pub fn pack_below(
+    name: &Path,
+    root: BorrowedFd<'_>,
+    packing: &Packing,
+    output: impl Write,
+) -> Result<Packed, PackError> {
+    if name.as_os_str().is_empty() {
+        return pack(root, packing, output);
+    }
+    let output = io::BufWriter::with_capacity(BUFFER_BYTES, output);
+    let (archive, links) = (Archive::new(output), HashMap::new());
+    let mut packer =
+        Packer { root, packing, archive, links, packed: Packed::default(), prefix: name.to_owned() };
+    let failed = |source: Errno| PackError::Read { path: name.to_owned(), source: source.into() };
+    let stat = rustix::fs::fstat(root).map_err(failed)?;
+    let own = Found { name: OsString::new(), stat, file: None, xattrs: Vec::new() };
+    let member = packer.describe(Path::new(""), Kind::Folder, &own);
+    packer.archive.begin(&member).map_err(PackError::Write)?;
+    packer.folder(Path::new(""))?;
+    packer.archive.finish().map_err(PackError::Write)?;
+    Ok(packer.packed)
+}
+
+/// Writes what is no folder, at which `place` is open, as the only member, `name`.
+///
+/// # Errors
+/// [`PackError`].
+pub fn pack_one(name: &Path, place: BorrowedFd<'_>, output: impl Write) -> Result<(), PackError> {
+    let failed = |source: Errno| PackError::Read { path: name.to_owned(), source: source.into() };
+    let stat = rustix::fs::fstat(place).map_err(failed)?;
+    let (major, minor) = (major(stat.st_rdev), minor(stat.st_rdev));
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Symlink => {
+            Kind::Symlink { target: readlinkat(place, "", Vec::new()).map_err(failed)?.into_bytes() }
+        }
+        FileType::CharacterDevice => Kind::CharDevice { major, minor },
+        FileType::BlockDevice => Kind::BlockDevice { major, minor },
+        FileType::Fifo => Kind::Fifo,
+        FileType::Directory | FileType::Socket | FileType::Unknown => return Err(failed(Errno::INVAL)),
+    };
+    let mut archive = Archive::new(io::BufWriter::with_capacity(BUFFER_BYTES, output));
+    let size = if kind == Kind::File { stat.st_size.unsigned_abs() } else { 0 };
+    let member = Member {
+        path: name.as_os_str().as_bytes().to_vec(),
+        size,
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime: (stat.st_mtime, 0),
+        xattrs: Vec::new(),
+        kind,
+    };
+    archive.begin(&member).map_err(PackError::Write)?;
+    if member.kind == Kind::File {
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&place));
+        let file =
+            openat(rustix::fs::CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        archive.content(File::from(file), size).map_err(PackError::Write)?;
+    }
+    archive.finish().map_err(PackError::Write)?;
+    Ok(())
 }
 
 /// How much is written at a time.
@@ -107,6 +176,8 @@ struct Packer<'a, W: Write> {
     /// The first paths of files that have several, by device and number.
     links: HashMap<(u64, u64), PathBuf>,
     packed: Packed,
+    /// What stands before all paths.
+    prefix: PathBuf,
 }
 
 /// What a thing in a folder is.
@@ -215,7 +286,8 @@ impl<W: Write> Packer<'_, W> {
         let kind = FileType::from_raw_mode(found.stat.st_mode);
         if kind != FileType::Directory && found.stat.st_nlink > 1 {
             if let Some(first) = self.links.get(&(found.stat.st_dev, found.stat.st_ino)) {
-                return Ok(Some(Kind::HardLink { target: first.as_os_str().as_bytes().to_vec() }));
+                let target = self.prefix.join(first).as_os_str().as_bytes().to_vec();
+                return Ok(Some(Kind::HardLink { target }));
             }
             self.links.insert((found.stat.st_dev, found.stat.st_ino), path.to_owned());
         }
@@ -234,8 +306,9 @@ impl<W: Write> Packer<'_, W> {
     }
 
     fn describe(&self, path: &Path, kind: Kind, found: &Found) -> Member {
-        let mut name = path.as_os_str().as_bytes().to_vec();
-        if kind == Kind::Folder {
+        let mut name = self.prefix.join(path).as_os_str().as_bytes().to_vec();
+        // A prefix of its own ends in a slash already where there is nothing behind it.
+        if kind == Kind::Folder && !name.ends_with(b"/") {
             name.push(b'/');
         }
         let seconds =

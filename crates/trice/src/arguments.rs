@@ -12,10 +12,14 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::build::BuildArgs;
+use crate::commands::commit::CommitArgs;
 use crate::commands::config::ConfigArgs;
+use crate::commands::cp::CpArgs;
+use crate::commands::diff::DiffArgs;
 use crate::commands::doctor::DoctorArgs;
 use crate::commands::down::DownArgs;
 use crate::commands::exec::ExecArgs;
+use crate::commands::export::ExportArgs;
 use crate::commands::image::ImageCommand;
 use crate::commands::images::ImagesArgs;
 use crate::commands::kill::KillArgs;
@@ -127,6 +131,14 @@ pub(crate) enum Command {
     Scale(ScaleArgs),
     /// Print the port of the host that leads to a container's
     Port(PortArgs),
+    /// Copy files into containers and out of them
+    Cp(CpArgs),
+    /// List what a container has changed of its image's files
+    Diff(DiffArgs),
+    /// Write the files of a container to an archive
+    Export(ExportArgs),
+    /// Make an image of a container
+    Commit(CommitArgs),
     /// Fetch the images of services
     Pull(PullArgs),
     /// Send the images of services to their registries

@@ -1,12 +1,17 @@
 //! The commands: what was typed, then what is meant, then what is shown.
 
 pub(crate) mod build;
+pub(crate) mod commit;
 pub(crate) mod config;
+pub(crate) mod cp;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod exec;
+pub(crate) mod export;
 pub(crate) mod image;
 pub(crate) mod images;
+mod inside;
 pub(crate) mod kill;
 pub(crate) mod login;
 pub(crate) mod logs;
@@ -66,6 +71,10 @@ pub(crate) fn carry_out(arguments: Arguments, invocation: &mut Invocation) -> Re
         Command::Logout(args) => login::logout(&args, invocation),
         Command::Search(args) => block_on(search::run(&args, invocation)),
         Command::System(command) => block_on(system::run(&command, invocation)),
+        Command::Cp(args) => block_on(cp::run(&args, invocation)),
+        Command::Diff(args) => block_on(diff::run(&args, invocation)),
+        Command::Export(args) => block_on(export::run(&args, invocation)),
+        Command::Commit(args) => block_on(commit::run(&args, invocation)),
         Command::Plan(args) => block_on(plan::run(&args, invocation)),
         Command::Ls(args) => block_on(ls::run(&args, invocation)),
         Command::Doctor(args) => block_on(doctor::run(&args, invocation)),
