@@ -4,7 +4,7 @@
 //! builder ── base            a build: Dockerfile, what it is based on, the graph, the image
 //!   execute ── step          steps side by side as what they need is there; each is found or done
 //!     run ── sandbox         commands, in containers
-//!     copy                   files: select finds which are meant, content counts them, stamps remembers
+//!     copy archive           files: select finds which are meant, content counts them, stamps remembers
 //!   tree, attributes         files, of which nothing outside can be reached
 //! record                     what steps made before
 //! ```
@@ -17,6 +17,7 @@
 //! - No path of a context, an archive or an image leads out of it.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod attributes;
 mod base;
 pub mod builder;
@@ -31,4 +32,6 @@ pub mod sandbox;
 mod select;
 mod stamps;
 mod step;
+#[cfg(test)]
+mod tests;
 pub mod tree;

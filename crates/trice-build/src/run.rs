@@ -8,7 +8,7 @@
 //!
 //! What the runtime makes in an image so that something can be mounted there is taken away again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -145,20 +145,18 @@ impl Work<'_> {
     fn missing(&self, command: &Command, below: &[Layer]) -> Result<Vec<PathBuf>, StepError> {
         let tree = self.tree(below)?;
         let targets = command.mounts.iter().map(|mount| mount.target.clone());
-        let mut missing = Vec::new();
+        let mut missing = BTreeSet::new();
         for path in MADE.iter().map(PathBuf::from).chain(targets) {
-            // The first part that is not there is what goes with all below it.
-            for part in path.ancestors().collect::<Vec<_>>().into_iter().rev() {
+            for part in path.ancestors() {
                 match tree.stat(part) {
-                    Ok(Some(_)) => {}
-                    Ok(None) => {
-                        missing.push(path.clone());
-                        break;
-                    }
+                    Ok(Some(_)) => break,
+                    Ok(None) => drop(missing.insert(part.to_owned())),
                     Err(error) => return Err(disk("look at the image", error.into())),
                 }
             }
         }
+        // What is in a folder goes before it.
+        let missing: Vec<PathBuf> = missing.into_iter().rev().collect();
         Ok(missing)
     }
 

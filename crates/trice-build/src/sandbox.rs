@@ -100,6 +100,6 @@ impl Drop for Rest {
     }
 }
 
-/// The paths that are mounted into every command, and that the runtime makes where an image has none.
-pub(crate) const MADE: [&str; 6] =
-    ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/proc", "/sys", "/dev"];
+/// The files that are mounted into every command, and that the runtime makes where an image has none. What it makes for
+/// the kernel's own file systems stays, as Docker has it.
+pub(crate) const MADE: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];

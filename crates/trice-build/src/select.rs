@@ -178,7 +178,7 @@ impl Origin {
         };
         let real = self.real_path(path, place.as_fd()).map_err(read)?;
         if self.is_ignored(path) || self.is_ignored(&real) {
-            return Err(self.missing(path));
+            return Err(SelectError::Missing { path: format!("/{}", shown(path)), ignored: true });
         }
         let stat = rustix::fs::fstat(&place).map_err(read)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
@@ -315,6 +315,10 @@ impl Item {
     /// Opens the file to read it.
     pub(crate) fn open(&self, top: &Top) -> Result<OwnedFd, Errno> {
         if self.path.as_os_str().is_empty() {
+            // Whoever read it before has left it at its end.
+            if self.kind == FileType::RegularFile {
+                rustix::fs::seek(&top.file, rustix::fs::SeekFrom::Start(0))?;
+            }
             return top.file.try_clone().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;

@@ -1,5 +1,6 @@
 //! One step: found by what it depends on, or done.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use trice_image::digest::Digest;
 use trice_model::time::Timestamp;
 use trice_runtime::user::{UserError, look_up};
 
+use crate::archive::{self, Recognised};
 use crate::base::{Found, Layer};
 use crate::builder::{now, seconds};
 use crate::content::{self, Counting};
@@ -55,7 +57,7 @@ impl Work<'_> {
                 let counting = counting(copy);
                 let meant = self.all_meant(copy, counting)?;
                 let digests: Vec<String> = meant.iter().flatten().map(|meant| meant.digest.clone()).collect();
-                self.found_or_made(id, step, &below, &digests, || self.copy(step, copy, meant, &below))
+                self.found_or_made(id, step, &below, &digests, || self.copy(copy, meant, &below))
             }
             Operation::Run(run) => self.run(id, step, run, &below),
         }
@@ -283,24 +285,15 @@ impl Work<'_> {
         }
     }
 
-    fn copy(
-        &self,
-        step: &Step,
-        copy: &Copy,
-        meant: Vec<Option<Meant>>,
-        below: &[Layer],
-    ) -> Result<PathBuf, StepError> {
+    fn copy(&self, copy: &Copy, meant: Vec<Option<Meant>>, below: &[Layer]) -> Result<PathBuf, StepError> {
         let scratch = self.scratch()?;
-        let tree = match step.is_on_nothing() {
-            true => Tree::folder(&scratch.upper),
-            false => Tree::writable(&top_first(below), &self.empty, &scratch.upper, &scratch.work),
-        };
+        let tree = Tree::writable(&top_first(below), &self.empty, &scratch.upper, &scratch.work);
         let tree = tree.map_err(|source| disk("stack the layers", source))?;
-        let owner = copy.chown.as_deref().map(|chown| self.owner(chown, below)).transpose()?;
+        let chown = copy.chown.as_deref().map(|chown| self.owner(chown, below)).transpose()?;
         for (source, meant) in copy.sources.iter().zip(meant) {
             // What is in a context is nobody's; what is in an image is somebody's.
             let is_owned = matches!(source, Source::Files { origin: From::Step(_), .. });
-            let owner = owner.or((!is_owned).then_some((0, 0)));
+            let owner = chown.or((!is_owned).then_some((0, 0)));
             let style = Style { owner, chmod: copy.chmod.clone() };
             let mut copier = Copier::new(&tree, &style);
             let failed = |error: CopyError| StepError::files(&error);
@@ -317,7 +310,7 @@ impl Work<'_> {
                         return Err(failed(CopyError::Several(PathBuf::from(&copy.destination))));
                     }
                     for top in &tops {
-                        if *unpack && self.unpack(top, &tree, &copy.destination, &style)? {
+                        if *unpack && self.unpack(top, &tree, &copy.destination, chown)? {
                             continue;
                         }
                         copier.copy(top, &copy.destination).map_err(failed)?;
@@ -333,9 +326,41 @@ impl Work<'_> {
     }
 
     /// Unpacks a file to a folder if it is an archive. Tells whether it is one.
-    fn unpack(&self, top: &Top, tree: &Tree, destination: &str, style: &Style) -> Result<bool, StepError> {
-        let _ = (top, tree, destination, style);
-        Ok(false)
+    fn unpack(
+        &self,
+        top: &Top,
+        tree: &Tree,
+        destination: &str,
+        owner: Option<(u32, u32)>,
+    ) -> Result<bool, StepError> {
+        let item = &top.items[0];
+        if item.kind != FileType::RegularFile {
+            return Ok(false);
+        }
+        let open = || item.open(top).map(File::from).map_err(|error| disk("open the archive", error.into()));
+        let name = top.name.to_string_lossy();
+        match archive::recognise(open()?).map_err(|source| disk("read the archive", source))? {
+            Recognised::Archive => {}
+            Recognised::Other => return Ok(false),
+            Recognised::Unread(compression) => {
+                return Err(StepError::Unsupported(format!(
+                    "`{name}` is compressed with {compression}, which trice does not read: use gzip or zstd, or \
+                     `--unpack=false` to copy it as it is"
+                )));
+            }
+        }
+        let unpacked = self.tools.images.layer_of_archive(&self.workshop, open()?, &name, |_| Ok(()))?;
+        let root = unpacked.root();
+        let origin = Tree::folder(&root).map_err(|source| disk("open what was unpacked", source))?;
+        let nothing = Patterns::default();
+        let selection = Selection { path: "/", kept: None, excluded: &nothing, one_device: false };
+        let tops = Origin::new(origin).select(&selection).map_err(|error| StepError::files(&error))?;
+        let style = Style { owner, chmod: None };
+        let mut copier = Copier::new(tree, &style);
+        for top in &tops {
+            copier.copy(top, destination).map_err(|error| StepError::files(&error))?;
+        }
+        Ok(true)
     }
 }
 

@@ -230,17 +230,17 @@ fn quoted(word: &str) -> String {
 }
 
 impl Probe {
-    /// Writes the probe as Go's `%+v` does, for the history.
+    /// Writes the probe as Go's `%q` does, for the history: a number is a character to it.
     pub(crate) fn shown(&self) -> String {
-        format!(
-            "{{Test:[{}] Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
-            self.test.join(" "),
-            time(self.interval),
-            time(self.timeout),
-            time(self.start_period),
-            time(self.start_interval),
-            self.retries
-        )
+        let times = [self.interval, self.timeout, self.start_period, self.start_interval];
+        let times: Vec<String> = times.iter().map(|nanos| format!("\"{}\"", time(*nanos))).collect();
+        let retries = u32::try_from(self.retries).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
+        let retries = match retries {
+            '\'' => "\\'".to_owned(),
+            '"' => "\"".to_owned(),
+            other => quoted(&other.to_string()).trim_matches('"').to_owned(),
+        };
+        format!("&{{{} {} '{retries}'}}", quoted_list(&self.test), times.join(" "))
     }
 }
 
@@ -307,5 +307,17 @@ mod tests {
         let words = ["/bin/sh", "-c", "echo \"a\\b\"\n\u{1}ä"].map(str::to_owned);
         assert_eq!(quoted_list(&words), r#"["/bin/sh" "-c" "echo \"a\\b\"\n\x01ä"]"#);
         assert_eq!(quoted_list(&[]), "[]");
+        let probe = Probe {
+            test: vec!["CMD".to_owned(), "x".to_owned()],
+            interval: 1_000_000_000,
+            ..Probe::default()
+        };
+        assert_eq!(probe.shown(), r#"&{["CMD" "x"] "1s" "0s" "0s" "0s" '\x00'}"#);
+        for (retries, shown) in [(3, r"'\x03'"), (9, r"'\t'"), (34, "'\"'"), (39, r"'\''"), (65, "'A'")] {
+            assert!(
+                Probe { retries, ..probe.clone() }.shown().ends_with(&format!(" {shown}}}")),
+                "{retries}"
+            );
+        }
     }
 }

@@ -106,8 +106,6 @@ pub struct Copy {
     pub chown: Option<String>,
     /// Their permissions.
     pub chmod: Option<Chmod>,
-    /// They do not depend on what is there.
-    pub link: bool,
     /// Patterns of what is left out.
     pub exclude: Vec<String>,
 }

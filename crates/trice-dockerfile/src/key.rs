@@ -49,26 +49,15 @@ impl Step {
             Operation::Copy(copy) => copied(copy),
             Operation::Run(run) => executed(run),
         };
-        let below = if self.is_on_nothing() { &[] } else { below };
         let whole = json!([SEMANTICS, platform, operation, below, files]);
         Some(Key(blake3::hash(whole.to_string().as_bytes()).to_hex().to_string()))
-    }
-
-    /// Tells whether the step does not look at what is below it.
-    pub fn is_on_nothing(&self) -> bool {
-        let is_number = |user: &str| user.split(':').all(|part| part.parse::<u32>().is_ok());
-        match &self.operation {
-            Operation::Base(_) | Operation::Import(_) => true,
-            Operation::Copy(copy) => copy.link && copy.chown.as_deref().is_none_or(is_number),
-            Operation::MakeFolder(_) | Operation::Run(_) => false,
-        }
     }
 }
 
 fn copied(copy: &Copy) -> Value {
     let sources: Vec<Value> = copy.sources.iter().map(source).collect();
-    let Copy { destination, chown, chmod, link, exclude, sources: _ } = copy;
-    json!({ "copy": [sources, destination, chown, chmod, link, exclude] })
+    let Copy { destination, chown, chmod, exclude, sources: _ } = copy;
+    json!({ "copy": [sources, destination, chown, chmod, exclude] })
 }
 
 /// Returns what a source is, but not where it is: its files have a digest.
@@ -159,7 +148,6 @@ mod tests {
             "COPY a b/",
             "COPY --chown=1 a b",
             "COPY --chmod=1 a b",
-            "COPY --link a b",
             "COPY --exclude=x a b",
             "COPY --parents a b",
             "COPY c b",
@@ -189,19 +177,12 @@ mod tests {
             ("RUN --mount=type=secret,id=s a", "RUN --mount=type=secret,id=s,required a"),
             ("COPY a b", "COPY x/../y/a b"),
             ("COPY a /b", "ENV x=1\nCOPY a /b"),
+            ("COPY a b", "COPY --link a b"),
         ];
         for (one, other) in alike {
             assert_eq!(key(one), key(other), "{one} and {other}");
         }
         let proxy = [("HTTP_PROXY", "http://p")];
         assert_eq!(key_with("RUN a", &proxy, "below", "files"), key("RUN a"));
-    }
-
-    #[test]
-    fn a_linked_copy_does_not_depend_on_what_is_below() {
-        let on = |source, below| key_with(source, &[], below, "files");
-        assert_eq!(on("COPY --link a b", "x"), on("COPY --link a b", "y"));
-        assert_eq!(on("COPY --link --chown=1:2 a b", "x"), on("COPY --link --chown=1:2 a b", "y"));
-        assert_ne!(on("COPY --link --chown=me a b", "x"), on("COPY --link --chown=me a b", "y"));
     }
 }

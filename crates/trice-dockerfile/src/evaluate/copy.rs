@@ -123,8 +123,9 @@ impl Walk<'_> {
         }
         told += &format!(" {written} # buildkit");
         let title = self.title(state, &placed.code, is_trigger);
-        let (link, exclude) = (files.link, files.exclude.clone());
-        let copy = Copy { sources, destination, chown, chmod, link, exclude };
+        let exclude = files.exclude.clone();
+        // What `--link` promises, a layer of its own, each copy has here; folders on the way stay as they are below.
+        let copy = Copy { sources, destination, chown, chmod, exclude };
         let step = self.add_step(state, lines, title, Operation::Copy(copy));
         state.tell(told, Some(step));
         Ok(())

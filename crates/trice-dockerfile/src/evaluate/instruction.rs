@@ -1,6 +1,5 @@
 //! What each instruction changes in its stage.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use trice_model::signal::Signal;
@@ -77,13 +76,7 @@ impl Walk<'_> {
                         ports.extend(exposed(&word).map_err(|mistake| Mistake { lines, ..mistake })?);
                     }
                 }
-                let names: Vec<String> = ports
-                    .iter()
-                    .map(|port| format!("{port}:{{}}"))
-                    .collect::<BTreeSet<_>>()
-                    .into_iter()
-                    .collect();
-                state.tell(format!("EXPOSE map[{}]", names.join(" ")), None);
+                state.tell(format!("EXPOSE [{}]", ports.join(" ")), None);
                 let all = state.document.config.exposed_ports.get_or_insert_default();
                 all.extend(ports.into_iter().map(|port| (port, Nothing {})));
             }

@@ -143,7 +143,7 @@ WORKDIR /
     - ARG V=1 W
     - ENV A=1 B=0 c V=3
     - LABEL l=1 x y=z
-    - EXPOSE map[3/tcp:{} 4/tcp:{} 443/udp:{} 5/tcp:{} 80/tcp:{}]
+    - EXPOSE [3/tcp 4/tcp 5/tcp 443/udp 80/tcp]
     * WORKDIR /w/sub
     - USER 0 c:root
     - VOLUME [/v x]
@@ -152,7 +152,7 @@ WORKDIR /
     * RUN |3 TAG=1 V=3 W= a b # buildkit
     - CMD ["/bin/bash" "-c" "start \"$A\""]
     - ENTRYPOINT ["run"]
-    - HEALTHCHECK {Test:[CMD-SHELL curl x] Interval:1m30s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}
+    - HEALTHCHECK &{["CMD-SHELL" "curl x"] "1m30s" "0s" "0s" "0s" '\x00'}
     - STOPSIGNAL SIGQUIT
     - MAINTAINER me
     * COPY --chown=1 --chmod=644 a b /c/ # buildkit
