@@ -2,6 +2,7 @@
 
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
+use trice_build::record::{FilesRecord, StepRecord};
 use trice_image::record::{ArchiveRecord, ImageRecord, NameRecord};
 use trice_state::record::Record;
 use trice_volume::record::VolumeRecord;
@@ -22,6 +23,8 @@ fn the_schema_is_that_of_the_types() {
     add::<NetworkRecord>(&mut generator, &mut tables);
     add::<InstanceRecord>(&mut generator, &mut tables);
     add::<ContainerRecord>(&mut generator, &mut tables);
+    add::<StepRecord>(&mut generator, &mut tables);
+    add::<FilesRecord>(&mut generator, &mut tables);
     add::<ImageRecord>(&mut generator, &mut tables);
     add::<NameRecord>(&mut generator, &mut tables);
     add::<ArchiveRecord>(&mut generator, &mut tables);
