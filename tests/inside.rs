@@ -222,3 +222,35 @@ fn a_volume_has_the_owner_and_the_permissions_of_the_images_folder() {
         assert!(Path::new(&shop.data().join("volumes/shop_data/_data")).is_dir());
     });
 }
+
+#[test]
+fn the_files_of_an_image_are_mounted_to_be_read_and_stay_while_they_are() {
+    scenario_of("services: {}", |shop| {
+        let registry = Registry::open(shop);
+        let layout = Layout::new(shop, "layout", "one", "");
+        registry.fill(&layout, "1", "app:1");
+        layout.change("2", "other");
+        registry.fill(&layout, "2", "files:1");
+        let (image, files) = (registry.name("app:1"), registry.name("files:1"));
+        let mount =
+            |more: &str| format!("      - {{ type: image, source: '{files}', target: /seen{more} }}\n");
+        shop.rewrite(&format!(
+            "name: shop\nservices:\n  web:\n    image: {image}\n    network_mode: none\n    stop_grace_period: 0s\n    volumes:\n{}{}",
+            mount(""),
+            mount("-part, image: { subpath: data/deep }"),
+        ));
+        let talk = shop.trice("up -d").success().stderr();
+        assert!(talk.contains(&format!(" Image {files}  Pulled\n")), "{talk}");
+        assert_eq!(shop.shell("web", "cat /seen/text /seen-part/file"), "otherfrom the image");
+        assert_eq!(shop.shell("web", "touch /seen/x 2>/dev/null; echo $?"), "1\n");
+        shop.trice(&format!("image rm {files}")).code(1);
+        assert_eq!(shop.trice("image prune -af").success().stdout(), "Total reclaimed space: 0B\n");
+        shop.trice("restart").success();
+        assert_eq!(shop.shell("web", "cat /seen/text"), "other");
+        layout.change("3", "newer");
+        registry.fill(&layout, "3", "files:1");
+        shop.trice(&format!("image pull -q {files}")).success();
+        shop.trice("up -d").success();
+        assert_eq!(shop.shell("web", "cat /seen/text"), "newer", "another image makes another container");
+    });
+}

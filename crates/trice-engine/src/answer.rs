@@ -223,6 +223,7 @@ fn mount_source(source: &MountSpecSource) -> Option<String> {
     match source {
         MountSpecSource::Bind(bind) => Some(bind.path.display().to_string()),
         MountSpecSource::Volume { name, .. } => Some(name.to_string()),
+        MountSpecSource::Image { image, .. } => Some(image.to_string()),
         MountSpecSource::Tmpfs(_) => None,
     }
 }

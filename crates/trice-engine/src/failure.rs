@@ -35,6 +35,7 @@ pub(crate) fn of_container(what: &str, error: &CreateError) -> Fault {
         | CreateError::BindMissing(_)
         | CreateError::Bind { .. }
         | CreateError::Volume { .. }
+        | CreateError::Image { .. }
         | CreateError::Trash(_)
         | CreateError::Filter(_)
         | CreateError::Spawn(_)

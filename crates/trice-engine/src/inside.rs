@@ -194,7 +194,7 @@ impl Inside {
                 openat(CWD, &bind.path, flags, Mode::empty())
                     .map_err(|error| failure::of_io(&what, &error.into()))?
             }
-            MountSpecSource::Tmpfs(_) => return Ok(None),
+            MountSpecSource::Tmpfs(_) | MountSpecSource::Image { .. } => return Ok(None),
         };
         Ok(Some(End { root, path }))
     }

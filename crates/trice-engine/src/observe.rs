@@ -51,15 +51,17 @@ pub(crate) fn own_links(world: &World) -> Vec<LinkName> {
 fn look_at_images(world: &mut World, backends: &Backends, project: &Project) -> Result<(), Fault> {
     world.found.images.clear();
     world.found.compared.clear();
+    let platform = Platform::host();
     for service in project.services.values() {
-        if world.found.images.contains_key(&service.image) {
-            continue;
+        for name in service.mounted_images().chain([&service.image]) {
+            if world.found.images.contains_key(name) {
+                continue;
+            }
+            let found = backends.images.resolve(name, &platform);
+            let found = found.map_err(|error| failure::of(&format!("image {name}"), &error))?;
+            world.found.images.extend(found.map(|image| (name.clone(), image)));
         }
         let failed = |error: ResolveError| failure::of(&format!("image {}", service.image), &error);
-        let platform = Platform::host();
-        if let Some(image) = backends.images.resolve(&service.image, &platform).map_err(failed)? {
-            world.found.images.insert(service.image.clone(), image);
-        }
         if let (PullPolicy::Refresh(_), ImageRef::Registry(name)) = (service.pull_policy, &service.image)
             && let Some(then) = backends.images.compared_at(name, &platform).map_err(failed)?
         {

@@ -79,7 +79,7 @@ impl Engine {
 fn volumes_of(mounts: &[trice_model::mount::MountSpec]) -> impl Iterator<Item = &VolumeName> {
     mounts.iter().filter_map(|mount| match &mount.source {
         MountSpecSource::Volume { name, .. } => Some(name),
-        MountSpecSource::Bind(_) | MountSpecSource::Tmpfs(_) => None,
+        MountSpecSource::Bind(_) | MountSpecSource::Tmpfs(_) | MountSpecSource::Image { .. } => None,
     })
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::image::ImageRef;
 use crate::name::{Key, VolumeName};
 use crate::units::Bytes;
 
@@ -51,6 +52,13 @@ pub enum MountSource {
     },
     /// Memory.
     Tmpfs(Tmpfs),
+    /// The files of an image, to be read.
+    Image {
+        /// The image.
+        image: ImageRef,
+        /// A folder inside it.
+        subpath: Option<PathBuf>,
+    },
 }
 
 /// A path of the host.
@@ -111,4 +119,15 @@ pub enum MountSpecSource {
     },
     /// Memory.
     Tmpfs(Tmpfs),
+    /// The files of an image, to be read.
+    Image {
+        /// The image as the project calls it.
+        image: ImageRef,
+        /// Its id at the time of planning.
+        id: String,
+        /// The folders of its layers, the topmost first.
+        layers: Vec<PathBuf>,
+        /// A folder inside it.
+        subpath: Option<PathBuf>,
+    },
 }

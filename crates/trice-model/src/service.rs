@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::capability::Capability;
 use crate::health::Healthcheck;
 use crate::image::ImageRef;
-use crate::mount::Mount;
+use crate::mount::{Mount, MountSource};
 use crate::name::{ContainerName, HostName, Key, ServiceName};
 use crate::network::Attachment;
 use crate::port::{ContainerPort, Port};
@@ -113,6 +113,16 @@ pub struct Service {
     pub links_env: LinksEnv,
     /// How connections to its ports of the host get to it.
     pub publish: PublishMode,
+}
+
+impl Service {
+    /// Returns the images whose files it mounts.
+    pub fn mounted_images(&self) -> impl Iterator<Item = &ImageRef> {
+        self.volumes.iter().filter_map(|mount| match &mount.source {
+            MountSource::Image { image, .. } => Some(image),
+            MountSource::Bind(_) | MountSource::Volume { .. } | MountSource::Tmpfs(_) => None,
+        })
+    }
 }
 
 /// When an image is fetched.

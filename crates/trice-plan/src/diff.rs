@@ -123,9 +123,10 @@ fn own_hostname(spec: &ContainerSpec) -> Option<&str> {
 fn volumes(mounts: &[MountSpec]) -> BTreeMap<String, Value> {
     let source = |mount: &MountSpec| match &mount.source {
         MountSpecSource::Volume { subpath, nocopy, anonymous: true, .. } => value((subpath, nocopy)),
-        MountSpecSource::Volume { .. } | MountSpecSource::Bind(_) | MountSpecSource::Tmpfs(_) => {
-            value(&mount.source)
-        }
+        MountSpecSource::Volume { .. }
+        | MountSpecSource::Bind(_)
+        | MountSpecSource::Tmpfs(_)
+        | MountSpecSource::Image { .. } => value(&mount.source),
     };
     let entry =
         |mount: &MountSpec| (mount.target.display().to_string(), value((source(mount), mount.read_only)));

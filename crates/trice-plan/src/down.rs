@@ -206,6 +206,6 @@ impl<'a> Leavers<'a> {
 fn named_volumes(container: &ObservedContainer) -> impl Iterator<Item = &VolumeName> {
     container.spec.mounts.iter().filter_map(|mount| match &mount.source {
         MountSpecSource::Volume { name, .. } => Some(name),
-        MountSpecSource::Bind(_) | MountSpecSource::Tmpfs(_) => None,
+        MountSpecSource::Bind(_) | MountSpecSource::Tmpfs(_) | MountSpecSource::Image { .. } => None,
     })
 }

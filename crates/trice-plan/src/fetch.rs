@@ -27,8 +27,10 @@ pub(crate) fn plan<'a>(
 ) -> Result<Option<Plan>, Vec<PlanError>> {
     let mut wanted: BTreeMap<&ImageRef, (PullPolicy, &str)> = BTreeMap::new();
     let mut seen = BTreeSet::new();
+    let mut mounted: BTreeSet<&ImageRef> = BTreeSet::new();
     let mut errors = Vec::new();
     for (name, service) in services.filter(|(name, _)| seen.insert(*name)) {
+        mounted.extend(service.mounted_images());
         let is_here = found.images.contains_key(&service.image);
         // What was fetched for this intent is not fetched again.
         let is_fetched = found.fetched.contains(&service.image);
@@ -52,6 +54,9 @@ pub(crate) fn plan<'a>(
             }
             PullPolicy::Missing | PullPolicy::Always | PullPolicy::Refresh(_) => {}
         }
+    }
+    for image in mounted.into_iter().filter(|image| !found.images.contains_key(*image)) {
+        wanted.entry(image).or_insert((PullPolicy::Missing, "not here yet"));
     }
     if !errors.is_empty() {
         return Err(errors);

@@ -130,7 +130,7 @@ fn objects(
 fn key_of(source: &MountSource) -> Option<Key> {
     match source {
         MountSource::Volume { key, .. } => key.clone(),
-        MountSource::Bind(_) | MountSource::Tmpfs(_) => None,
+        MountSource::Bind(_) | MountSource::Tmpfs(_) | MountSource::Image { .. } => None,
     }
 }
 

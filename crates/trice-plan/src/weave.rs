@@ -329,7 +329,7 @@ fn needed_by(dependents: &BTreeSet<ServiceName>) -> String {
 fn volumes_of(spec: &ContainerSpec) -> impl Iterator<Item = &VolumeName> {
     spec.mounts.iter().filter_map(|mount| match &mount.source {
         MountSpecSource::Volume { name, .. } => Some(name),
-        MountSpecSource::Bind(_) | MountSpecSource::Tmpfs(_) => None,
+        MountSpecSource::Bind(_) | MountSpecSource::Tmpfs(_) | MountSpecSource::Image { .. } => None,
     })
 }
 

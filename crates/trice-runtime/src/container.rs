@@ -86,6 +86,15 @@ pub enum CreateError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The files of an image could not be mounted.
+    #[error("mount image `{name}`")]
+    Image {
+        /// The image.
+        name: String,
+        /// The kernel's word.
+        #[source]
+        source: io::Error,
+    },
     /// What is left of a container could not be thrown away.
     #[error(transparent)]
     Trash(#[from] TrashError),

@@ -66,6 +66,15 @@ pub enum Needed {
         /// Nothing may be written there.
         read_only: bool,
     },
+    /// The files of an image, as a detached mount that nobody can write to.
+    Image {
+        /// What people call it.
+        name: String,
+        /// The folders of its layers, the topmost first.
+        layers: Vec<PathBuf>,
+        /// A folder inside it.
+        subpath: Option<PathBuf>,
+    },
     /// The system call filter.
     Seccomp,
     /// The host's null device.

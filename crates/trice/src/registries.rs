@@ -96,6 +96,7 @@ pub(crate) async fn access_for(
     let mut caller = Caller::new(invocation)?;
     let (mut due, mut maybe) = (BTreeSet::new(), Vec::new());
     for service in project.services.values() {
+        maybe.extend(service.mounted_images().filter(|image| host_of(image).is_some()).cloned());
         let ImageRef::Registry(name) = &service.image else { continue };
         match service.pull_policy {
             PullPolicy::Always | PullPolicy::Refresh(_) => drop(due.insert(name.host.clone())),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use trice_model::image::ImageRef;
 use trice_model::mount::{Bind, Mount, MountSource, Propagation, Tmpfs};
 use trice_model::units::Bytes;
 
@@ -30,6 +31,7 @@ impl Binder<'_> {
             "bind" => MountSource::Bind(self.bind(item, path)?),
             "volume" => self.volume(item, path)?,
             "tmpfs" => MountSource::Tmpfs(self.tmpfs(item, path)),
+            "image" => self.image_mount(item, path)?,
             other => {
                 self.not_honoured(item, path, format!("a mount of type `{other}`"));
                 return None;
@@ -84,6 +86,17 @@ impl Binder<'_> {
         let subpath = options.and_then(|options| options.text_at("subpath")).filter(|text| !text.is_empty());
         let nocopy = options.and_then(|options| options.get("nocopy")).is_some_and(Node::is_true);
         Some(MountSource::Volume { key, subpath: subpath.map(PathBuf::from), nocopy })
+    }
+
+    fn image_mount(&mut self, item: &Node, path: &Path<'_>) -> Option<MountSource> {
+        let Some(source) = item.get("source").filter(|source| source.as_text() != Some("")) else {
+            self.mistake(item, path, BindMistake::NoSource);
+            return None;
+        };
+        let image: ImageRef = self.value(source, &path.key("source"))?;
+        let options = item.get("image");
+        let subpath = options.and_then(|options| options.text_at("subpath")).filter(|text| !text.is_empty());
+        Some(MountSource::Image { image: image.resolved(self.folder()), subpath: subpath.map(PathBuf::from) })
     }
 
     fn tmpfs(&mut self, item: &Node, path: &Path<'_>) -> Tmpfs {

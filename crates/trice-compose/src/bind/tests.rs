@@ -266,7 +266,7 @@ services:
     oom_kill_disable: false
     pid: host
     network_mode: 'ns:/run/netns/x'
-    volumes: ['/a:/b:shared', { type: image, source: x, target: /i }]
+    volumes: ['/a:/b:shared', { type: cluster, source: x, target: /i }]
     security_opt: ['label=disable']
     deploy: { placement: { constraints: [a] }, resources: { reservations: { cpus: '1' } } }
     isolation: process
@@ -290,7 +290,7 @@ not yet: compose.yaml:6:5 services.web.gpus: `gpus` is not honoured yet
 not yet: compose.yaml:9:5 services.web.pid: `pid` is not honoured yet
 not yet: compose.yaml:10:19 services.web.network_mode: network mode `ns:/run/netns/x` is not honoured yet
 not yet: compose.yaml:11:15 services.web.volumes[0]: propagation `shared` is not honoured yet
-not yet: compose.yaml:11:31 services.web.volumes[1]: a mount of type `image` is not honoured yet
+not yet: compose.yaml:11:31 services.web.volumes[1]: a mount of type `cluster` is not honoured yet
 not yet: compose.yaml:12:20 services.web.security_opt[0]: security option `label=disable` is not honoured yet
 not yet: compose.yaml:19:70 services.db.networks.n.driver_opts.com.docker.network.endpoint.dns: endpoint option `com.docker.network.endpoint.dns` is not honoured yet
 not yet: compose.yaml:21:16 networks.n.driver: network driver `macvlan` without the option `parent` is not honoured yet

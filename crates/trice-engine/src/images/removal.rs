@@ -3,11 +3,14 @@
 //! What containers use, and plans that are being carried out, stays. While it is looked what that is, until all is
 //! gone, no plan is made that could begin to use an image.
 
+use std::path::PathBuf;
+
 use tokio::sync::mpsc;
 use trice_api::fault::{Code, Fault};
 use trice_api::image::{PruneImages, RemoveImages, RemovedView};
 use trice_image::images::remove::{PruneFilter, Removed, Roots};
 use trice_model::container::ContainerSpec;
+use trice_model::mount::MountSpecSource;
 use trice_plan::action::Action;
 
 use super::catalogue::find;
@@ -38,7 +41,15 @@ impl Engine {
         let executions = operations.filter_map(|operation| operation.execution.as_ref());
         let planned = executions.flat_map(|execution| execution.remaining()).filter_map(made);
         let add = |roots: Roots, spec: &ContainerSpec| {
-            roots.image(&spec.image_id).layers(spec.layers.iter().map(std::path::PathBuf::as_path))
+            let roots = roots.image(&spec.image_id).layers(spec.layers.iter().map(PathBuf::as_path));
+            spec.mounts.iter().fold(roots, |roots, mount| match &mount.source {
+                MountSpecSource::Image { id, layers, .. } => {
+                    roots.image(id).layers(layers.iter().map(PathBuf::as_path))
+                }
+                MountSpecSource::Bind(_) | MountSpecSource::Volume { .. } | MountSpecSource::Tmpfs(_) => {
+                    roots
+                }
+            })
         };
         let roots = containers.chain(planned).fold(Roots::new(), add);
         (roots, Removal { events: self.events.clone() })

@@ -23,6 +23,16 @@ pub(crate) fn lower(work: &Lowering<'_>, ids: &mut Ids) -> (Vec<MountSpec>, Vec<
         let source = match &mount.source {
             MountSource::Bind(bind) => MountSpecSource::Bind(bind.clone()),
             MountSource::Tmpfs(tmpfs) => MountSpecSource::Tmpfs(tmpfs.clone()),
+            MountSource::Image { image, subpath } => {
+                // It has been fetched, if it was not here.
+                let Some(found) = work.found.images.get(image) else { continue };
+                MountSpecSource::Image {
+                    image: image.clone(),
+                    id: found.id.clone(),
+                    layers: found.layers.clone(),
+                    subpath: subpath.clone(),
+                }
+            }
             MountSource::Volume { key: None, subpath, nocopy } => MountSpecSource::Volume {
                 name: anonymous(work, &mount.target, ids, &mut made),
                 subpath: subpath.clone(),
@@ -40,7 +50,9 @@ pub(crate) fn lower(work: &Lowering<'_>, ids: &mut Ids) -> (Vec<MountSpec>, Vec<
                 }
             }
         };
-        mounts.push(MountSpec { target: mount.target.clone(), read_only: mount.read_only, source });
+        // Nobody writes to an image.
+        let read_only = mount.read_only || matches!(source, MountSpecSource::Image { .. });
+        mounts.push(MountSpec { target: mount.target.clone(), read_only, source });
     }
     for target in work.image.config.volumes.iter().map(Path::new) {
         // What the service mounts there takes the place of what the image wants there.
@@ -61,7 +73,10 @@ pub(crate) fn anonymous_in(spec: &ContainerSpec) -> impl Iterator<Item = &Volume
 fn anonymous_name(source: &MountSpecSource) -> Option<&VolumeName> {
     match source {
         MountSpecSource::Volume { name, anonymous: true, .. } => Some(name),
-        MountSpecSource::Volume { .. } | MountSpecSource::Bind(_) | MountSpecSource::Tmpfs(_) => None,
+        MountSpecSource::Volume { .. }
+        | MountSpecSource::Bind(_)
+        | MountSpecSource::Tmpfs(_)
+        | MountSpecSource::Image { .. } => None,
     }
 }
 

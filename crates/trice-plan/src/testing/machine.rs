@@ -99,7 +99,9 @@ impl Machine {
                 let mounts = self.found.containers.values().flat_map(|one| &one.spec.mounts);
                 let has_it = |source: &MountSpecSource| match source {
                     MountSpecSource::Volume { name: mounted, .. } => mounted == name,
-                    MountSpecSource::Bind(_) | MountSpecSource::Tmpfs(_) => false,
+                    MountSpecSource::Bind(_) | MountSpecSource::Tmpfs(_) | MountSpecSource::Image { .. } => {
+                        false
+                    }
                 };
                 assert!(mounts.filter(|mount| has_it(&mount.source)).count() == 0, "somebody has {name}");
                 self.found.volumes.remove(name);

@@ -3,14 +3,18 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
-use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
+    fsopen, open_tree,
+};
 use trice_model::container::ProcessSpec;
 use trice_model::id::ContainerId;
 use trice_model::name::VolumeName;
 use trice_sys::mount::{MountAttributes, MountPropagation, set_attributes};
+use trice_sys::resolve::open_below;
 
 use super::{Containers, CreateError, OpenVolume, Streams};
 use crate::cgroup::Group;
@@ -63,6 +67,8 @@ impl Opener<'_> {
             Needed::Volume { name, subpath, read_only } => {
                 self.open_volume(name, subpath.as_deref(), *read_only)
             }
+            Needed::Image { name, layers, subpath } => open_image(layers, subpath.as_deref())
+                .map_err(|source| CreateError::Image { name: name.clone(), source }),
         }
     }
 
@@ -81,6 +87,35 @@ impl Opener<'_> {
         set_attributes(tree.as_fd(), attributes, false).map_err(io_failed)?;
         Ok(tree)
     }
+}
+
+/// Stacks the layers of an image, or a folder in it, so that nobody can write to it.
+///
+/// A folder in it is found by the kernel as if the image were all there is: a link leads nowhere but into it.
+fn open_image(layers: &[PathBuf], subpath: Option<&Path>) -> io::Result<OwnedFd> {
+    let whole = match layers {
+        [only] => clone(only, false)?,
+        several => {
+            let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            fsconfig_set_string(context.as_fd(), "source", "overlay")?;
+            for layer in several {
+                fsconfig_set_string(context.as_fd(), "lowerdir+", layer)?;
+            }
+            fsconfig_create(context.as_fd())?;
+            fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?
+        }
+    };
+    let tree = match subpath {
+        None => whole,
+        Some(subpath) => {
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let place = open_below(&whole, subpath, OFlags::PATH | OFlags::CLOEXEC, resolve)?;
+            clone_tree(place.as_fd(), "")?
+        }
+    };
+    let attributes = MountAttributes { read_only: true, ..MountAttributes::default() };
+    set_attributes(tree.as_fd(), attributes, false)?;
+    Ok(tree)
 }
 
 /// Copies a descriptor that must be there, since the plan and the opener come from the same request.

@@ -49,6 +49,9 @@ fn user_mount(mount: &MountSpec, needed: &mut Slots) -> Operation {
     let tree = match &mount.source {
         MountSpecSource::Tmpfs(tmpfs) => return tmpfs_mount(tmpfs, target, read_only),
         MountSpecSource::Bind(bind) => bind_needed(bind, read_only),
+        MountSpecSource::Image { image, layers, subpath, .. } => {
+            Needed::Image { name: image.to_string(), layers: layers.clone(), subpath: subpath.clone() }
+        }
         MountSpecSource::Volume { name, subpath, .. } => {
             Needed::Volume { name: name.clone(), subpath: subpath.clone(), read_only }
         }

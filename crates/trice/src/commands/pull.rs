@@ -100,9 +100,9 @@ impl PullArgs {
         let is_meant = |(name, _): &(&ServiceName, &Service)| self.include_deps || is_named(name);
         let mut choice = Choice::default();
         for (_, service) in project.services.iter().filter(is_meant) {
+            choice.images.extend(service.mounted_images().filter(|image| !is_folder(image)).cloned());
             match (&service.image, service.pull_policy) {
-                // A folder is always here.
-                (ImageRef::Rootfs { .. }, _) => {}
+                (image, _) if is_folder(image) => {}
                 (image, PullPolicy::Never | PullPolicy::Build) => drop(choice.skipped.insert(image.clone())),
                 (image, PullPolicy::Missing | PullPolicy::Always | PullPolicy::Refresh(_)) => {
                     choice.images.insert(image.clone());
@@ -113,6 +113,11 @@ impl PullArgs {
         choice.skipped.retain(|image| !choice.images.contains(image));
         choice
     }
+}
+
+/// Tells whether an image is a folder, which is always here.
+fn is_folder(image: &ImageRef) -> bool {
+    matches!(image, ImageRef::Rootfs { .. })
 }
 
 fn skip(image: &ImageRef) -> StepEvent {
