@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "what a failed test shows")]
 
 mod arrows;
+mod build;
 mod commands;
 mod crowd;
 mod deaths;

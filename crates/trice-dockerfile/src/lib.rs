@@ -30,6 +30,8 @@ pub mod mount;
 pub mod parse;
 mod path;
 pub mod pattern;
+#[cfg(test)]
+mod properties;
 mod stages;
 mod statement;
 mod suggest;

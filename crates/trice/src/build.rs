@@ -38,9 +38,10 @@ enum Sink {
 
 impl View {
     /// Begins to show builds.
-    pub(crate) fn begin(orders: &[BuildOrder], invocation: &Invocation) -> Self {
+    pub(crate) fn begin(orders: &[BuildOrder], quiet: bool, invocation: &Invocation) -> Self {
         let writer = || invocation.console.progress_writer();
         let sink = match invocation.console.progress {
+            _ if quiet => Sink::Quiet,
             ProgressMode::Tty => Sink::Live(invocation.progress("build")),
             ProgressMode::Auto | ProgressMode::Plain => Sink::Plain(writer()),
             ProgressMode::Json => Sink::Json(writer()),

@@ -79,9 +79,6 @@ pub(crate) async fn run(args: &BuildArgs, invocation: &mut Invocation) -> Result
     if let Some(progress) = args.progress {
         invocation.console.progress = progress;
     }
-    if args.quiet {
-        invocation.console.progress = ProgressMode::Quiet;
-    }
     args.put_on(&mut wanted, invocation)?;
     let is_meant = |name: &ServiceName| {
         wanted.project.services.contains_key(name)
@@ -96,7 +93,7 @@ pub(crate) async fn run(args: &BuildArgs, invocation: &mut Invocation) -> Result
     }
     let engine = invocation.engine()?;
     let pushed: Vec<RegistryRef> = orders.iter().flat_map(|order| order.images.clone()).collect();
-    build(&engine, orders, invocation).await?;
+    build(&engine, orders, args.quiet, invocation).await?;
     if args.push {
         let access = registries::access(invocation, &pushed, Use::Write)?;
         let mut progress = if args.quiet { Progress::quiet() } else { invocation.progress("push") };
@@ -112,6 +109,7 @@ pub(crate) async fn run(args: &BuildArgs, invocation: &mut Invocation) -> Result
 /// Builds what must be there before the services of `wanted` can begin.
 pub(crate) async fn before(
     which: Before,
+    quiet: bool,
     engine: &Engine,
     wanted: &Wanted,
     invocation: &Invocation,
@@ -132,17 +130,22 @@ pub(crate) async fn before(
     if due.is_empty() {
         return Ok(());
     }
-    build(engine, orders(wanted, &due)?, invocation).await
+    build(engine, orders(wanted, &due)?, quiet, invocation).await
 }
 
 /// Has images built, and shows how it goes. An interrupt ends it.
-async fn build(engine: &Engine, orders: Vec<BuildOrder>, invocation: &Invocation) -> Result<(), Failure> {
+async fn build(
+    engine: &Engine,
+    orders: Vec<BuildOrder>,
+    quiet: bool,
+    invocation: &Invocation,
+) -> Result<(), Failure> {
     if orders.is_empty() {
         return Ok(());
     }
     let names = orders.iter().flat_map(|order| names_in(&order.build)).collect::<Vec<_>>();
     let access = registries::access(invocation, &names, Use::Read)?;
-    let mut view = View::begin(&orders, invocation);
+    let mut view = View::begin(&orders, quiet, invocation);
     let result = follow(engine, Call { orders, access }, &mut view).await;
     view.end(result.is_ok());
     result

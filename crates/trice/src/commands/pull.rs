@@ -36,8 +36,8 @@ pub(crate) struct PullArgs {
     /// Say nothing on the way
     #[arg(short, long)]
     quiet: bool,
-    // Files that have something to build are refused, so this is honoured by doing nothing.
-    #[arg(long, hide = true)]
+    /// Leave out the images of services that build them
+    #[arg(long)]
     ignore_buildable: bool,
     // They always are.
     #[arg(long, hide = true, conflicts_with = "no_parallel")]
@@ -99,10 +99,13 @@ impl PullArgs {
         let is_named = |name: &ServiceName| self.services.is_empty() || self.services.contains(name);
         let is_meant = |(name, _): &(&ServiceName, &Service)| self.include_deps || is_named(name);
         let mut choice = Choice::default();
-        for (_, service) in project.services.iter().filter(is_meant) {
+        for (name, service) in project.services.iter().filter(is_meant) {
             choice.images.extend(service.mounted_images().filter(|image| !is_folder(image)).cloned());
             match (&service.image, service.pull_policy) {
                 (image, _) if is_folder(image) => {}
+                (image, _) if self.ignore_buildable && project.builds.contains_key(name) => {
+                    choice.skipped.insert(image.clone());
+                }
                 (image, PullPolicy::Never | PullPolicy::Build) => drop(choice.skipped.insert(image.clone())),
                 (image, PullPolicy::Missing | PullPolicy::Always | PullPolicy::Refresh(_)) => {
                     choice.images.insert(image.clone());

@@ -14,6 +14,7 @@ use trice_model::name::{ContainerName, Key, NameError, ServiceName};
 use trice_model::port::Port;
 use trice_model::project::Project;
 
+use super::build::{self, Before};
 use super::exec::is_on_terminal;
 use super::up::Pull;
 use crate::arguments::Variable;
@@ -85,10 +86,11 @@ pub(crate) struct RunArgs {
     /// Say nothing on the way
     #[arg(short, long)]
     quiet: bool,
-    // Files that have something to build are refused, so these are honoured by doing nothing.
-    #[arg(long, hide = true)]
+    /// Build images that are here too
+    #[arg(long)]
     build: bool,
-    #[arg(long, hide = true)]
+    /// Say nothing of images that are built
+    #[arg(long)]
     quiet_build: bool,
     /// The service that it is made after
     service: ServiceName,
@@ -100,7 +102,10 @@ pub(crate) struct RunArgs {
 /// Carries out `run`.
 pub(crate) async fn run(args: &RunArgs, invocation: &mut Invocation) -> Result<u8, Failure> {
     let engine = invocation.engine()?;
-    let Wanted { project, places } = invocation.load(std::slice::from_ref(&args.service))?;
+    let wanted = invocation.load(std::slice::from_ref(&args.service))?;
+    let which = if args.build { Before::All } else { Before::Missing };
+    build::before(which, args.quiet_build || args.quiet, &engine, &wanted, invocation).await?;
+    let Wanted { project, places } = wanted;
     let mut options = args.options(slug()?, is_on_terminal(), |name| places.variable(name))?;
     let project = args.project(project);
     let access = registries::access_for(&project, &engine, invocation).await?;

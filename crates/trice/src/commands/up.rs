@@ -13,7 +13,6 @@ use super::build::{self, Before};
 use crate::arguments::{scale, seconds};
 use crate::attached::{self, Attach};
 use crate::attachment::Abort;
-use crate::console::ProgressMode;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -152,24 +151,13 @@ impl Pull {
 
 impl ConvergeArgs {
     /// Builds the images that must be there first.
-    async fn build(
-        &self,
-        engine: &Engine,
-        wanted: &Wanted,
-        invocation: &mut Invocation,
-    ) -> Result<(), Failure> {
+    async fn build(&self, engine: &Engine, wanted: &Wanted, invocation: &Invocation) -> Result<(), Failure> {
         let which = match (self.build, self.no_build) {
             (true, _) => Before::All,
             (false, true) => Before::Nothing,
             (false, false) => Before::Missing,
         };
-        let usual = invocation.console.progress;
-        if self.quiet_build {
-            invocation.console.progress = ProgressMode::Quiet;
-        }
-        let built = build::before(which, engine, wanted, invocation).await;
-        invocation.console.progress = usual;
-        built
+        build::before(which, self.quiet_build, engine, wanted, invocation).await
     }
 
     fn options(&self, services: &[ServiceName], orphans_go: bool) -> UpOptions {

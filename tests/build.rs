@@ -1,0 +1,187 @@
+//! Images that are made of Dockerfiles, and started.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::scenario::{Scenario, scenario_of};
+
+const TOOLS: [&str; 12] =
+    ["sh", "cat", "echo", "ls", "mkdir", "rm", "sleep", "id", "test", "wc", "true", "ln"];
+
+/// Runs `steps` with a project that builds `web`, whose base is a small folder.
+fn project(build: &str, dockerfile: &str, steps: impl FnOnce(&Scenario) + Send) {
+    let compose = format!(
+        "name: shop\nservices:\n  web:\n    network_mode: none\n    stop_grace_period: 0s\n    build:\n      context: .\n{build}"
+    );
+    scenario_of(&compose, |shop| {
+        let root = folder(shop).join("../base");
+        fs::create_dir_all(root.join("bin")).unwrap();
+        fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+        for tool in TOOLS {
+            symlink("busybox", root.join("bin").join(tool)).unwrap();
+        }
+        write(shop, "Dockerfile", &dockerfile.replace("BASE", &format!("rootfs:{}", root.display())));
+        steps(shop);
+    });
+}
+
+fn folder(shop: &Scenario) -> PathBuf {
+    shop.file().parent().unwrap().to_owned()
+}
+
+fn write(shop: &Scenario, path: &str, text: &str) {
+    let path = folder(shop).join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Returns the words after the steps of a build: what became of each.
+fn outcomes(told: &str) -> Vec<&str> {
+    let words = told.lines().filter_map(|line| line.strip_prefix('#')?.split_once(' '));
+    words
+        .map(|(_, rest)| rest)
+        .filter(|rest| *rest == "CACHED" || *rest == "ERROR" || rest.starts_with("DONE"))
+        .map(|rest| &rest[..4])
+        .collect()
+}
+
+/// Tells whether any file below `folder` holds `text`.
+fn holds(folder: &Path, text: &[u8]) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => holds(&path, text),
+            Ok(kind) if kind.is_file() => {
+                fs::read(&path).is_ok_and(|bytes| bytes.windows(text.len()).any(|window| window == text))
+            }
+            _ => false,
+        }
+    })
+}
+
+const SIMPLE: &str = "FROM BASE\nENV A=1\nWORKDIR /app\nCOPY src/ .\nRUN echo \"$A $(cat file)\" > made\nCMD [\"sleep\", \"1000\"]\n";
+
+#[test]
+fn an_image_is_built_when_it_is_missing_and_again_when_that_is_asked_for() {
+    project("", SIMPLE, |shop| {
+        write(shop, "src/file", "one");
+        shop.trice("up -d").success();
+        assert_eq!(shop.shell("web", "cat /app/made"), "1 one\n");
+        write(shop, "src/file", "two");
+        let ids = shop.ids();
+        shop.trice("up -d").success();
+        assert_eq!(shop.ids(), ids, "the image is here");
+        shop.trice("up -d --build").success();
+        assert_ne!(shop.ids(), ids);
+        assert_eq!(shop.shell("web", "cat /app/made"), "1 two\n");
+        let ids = shop.ids();
+        shop.trice("up -d --build").success();
+        assert_eq!(shop.ids(), ids, "the same image again");
+    });
+}
+
+#[test]
+fn a_second_build_does_nothing_wherever_and_whenever_its_files_were_made() {
+    project("", SIMPLE, |shop| {
+        write(shop, "src/file", "one");
+        let first = shop.trice("build").success().stderr();
+        assert_eq!(outcomes(&first), ["DONE", "DONE", "DONE", "DONE"], "{first}");
+        write(shop, "src/file", "one");
+        write(shop, "beside", "does not matter");
+        let second = shop.trice("build").success().stderr();
+        assert_eq!(outcomes(&second), ["CACH", "CACH", "CACH", "CACH"], "{second}");
+        assert_eq!(first.lines().last(), second.lines().last(), "the same image");
+        write(shop, "src/file", "two");
+        let third = shop.trice("build").success().stderr();
+        assert_eq!(outcomes(&third), ["CACH", "CACH", "DONE", "DONE"], "{third}");
+        let fresh = shop.trice("build --no-cache").success().stderr();
+        assert_eq!(outcomes(&fresh), ["CACH", "DONE", "DONE", "DONE"], "{fresh}");
+    });
+}
+
+#[test]
+fn a_step_that_fails_is_shown_with_its_lines_and_leaves_no_image() {
+    let dockerfile = "FROM BASE\nRUN true\nRUN echo before && \\\n  echo oops >&2 && test -e /none\nCMD x\n";
+    project("", dockerfile, |shop| {
+        let told = shop.trice("build").code(1).stderr();
+        for part in [
+            "Dockerfile:3: ",
+            "   3 > RUN echo before",
+            "   4 >   echo oops",
+            "   5 | CMD x",
+            "\n  before",
+            "\n  oops",
+            "ended with code 1",
+        ] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+        assert!(!shop.trice("image ls").success().stdout().contains("shop-web"));
+        shop.trice("up -d").code(1);
+        let again = shop.trice("build").code(1).stderr();
+        assert_eq!(outcomes(&again), ["CACH", "CACH", "ERRO"], "what succeeded is of use: {again}");
+    });
+}
+
+#[test]
+fn mistakes_are_told_at_once_with_their_lines() {
+    project("", "FROM BASE\nRNU x\nCOPY --form=y a b\n", |shop| {
+        let told = shop.trice("build").code(1).stderr();
+        for part in [
+            "Dockerfile:2: there is no instruction `RNU`",
+            "did you mean `RUN`?",
+            "Dockerfile:3: ",
+            "`--from`",
+        ] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+    });
+}
+
+#[test]
+fn a_secret_is_seen_by_its_step_and_kept_nowhere() {
+    let build = "      secrets: [token]\nsecrets: { token: { file: ./token.txt } }\n";
+    let dockerfile = "FROM BASE\nRUN --mount=type=secret,id=token wc -c < /run/secrets/token > /size\n\
+        RUN --mount=type=secret,id=token,env=TOKEN test ${#TOKEN} = 14\nCMD [\"sleep\", \"1000\"]\n";
+    project(build, dockerfile, |shop| {
+        write(shop, "token.txt", "hush-hush-4711");
+        shop.trice("up -d").success();
+        assert_eq!(
+            shop.shell("web", "cat /size; ls /run 2>&1 | wc -l").split_whitespace().next(),
+            Some("14")
+        );
+        for folder in [shop.data(), shop.run_directory()] {
+            assert!(!holds(&folder, b"hush-hush-4711"), "{} has it", folder.display());
+        }
+    });
+}
+
+#[test]
+fn a_stage_that_nobody_needs_does_not_run_and_the_image_of_another_service_can_be_a_base() {
+    let build = "      additional_contexts: { lower: 'service:lower' }\n  lower:\n    profiles: [never]\n    build:\n      context: .\n      dockerfile: lower.Dockerfile\n";
+    let dockerfile = "FROM BASE AS unused\nRUN test -e /none\nFROM lower\nRUN cat /lower > /upper\nCMD [\"sleep\", \"1000\"]\n";
+    project(build, dockerfile, |shop| {
+        let base = fs::read_to_string(folder(shop).join("Dockerfile")).unwrap();
+        let base = base.lines().next().unwrap().replace(" AS unused", "");
+        write(shop, "lower.Dockerfile", &format!("{base}\nRUN echo from below > /lower\n"));
+        shop.trice("up -d").success();
+        assert_eq!(shop.shell("web", "cat /upper"), "from below\n");
+    });
+}
+
+#[test]
+fn commands_have_the_isolation_of_services_and_no_way_out_of_their_mounts() {
+    let dockerfile = "FROM BASE\nRUN --network=none test \"$(ls /sys/class/net)\" = lo\nRUN ! echo x 2>&1 > /proc/sys/kernel/hostname && test ! -s /proc/kcore\n\
+        RUN --mount=type=bind,target=/ctx test ! -e /ctx/ignored && ln -s / /door\nRUN --mount=type=cache,id=../../../../escape,target=/c echo x > /c/f\n\
+        COPY file /door/copied\nCMD [\"sleep\", \"1000\"]\n";
+    project("", dockerfile, |shop| {
+        write(shop, "file", "text");
+        write(shop, "ignored", "hidden");
+        write(shop, ".dockerignore", "ignored\n");
+        shop.trice("up -d").success();
+        assert_eq!(shop.shell("web", "cat /copied"), "text");
+        assert!(!Path::new("/copied").exists());
+        assert!(!shop.home().join("escape").exists() && !Path::new("/escape").exists());
+    });
+}
