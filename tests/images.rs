@@ -377,3 +377,32 @@ fn what_takes_room_is_added_up_and_goes_when_nobody_uses_it() {
         assert!(left.iter().all(|row| row["TotalCount"] == "0" && row["Size"] == "0B"), "{left:?}");
     });
 }
+
+#[test]
+fn what_services_build_is_sent_where_its_name_says_and_what_they_do_not_is_not() {
+    shop(|shop, registry, _| {
+        let (base, made) = (registry.name("app:1"), registry.name("made:1"));
+        let dockerfile = format!("FROM {base}\\nLABEL made=here\\n");
+        shop.rewrite(&format!(
+            "name: shop\nservices:\n  made:\n    image: {made}\n    build: {{ dockerfile_inline: \"{dockerfile}\" }}\n  web: {{ image: '{base}' }}\n"
+        ));
+        let pulled = shop.trice("pull made").success().stderr();
+        assert!(pulled.contains("warning: image") && pulled.contains("`trice build` makes"), "{pulled}");
+        shop.trice("push made").code(1);
+        shop.trice("build").success();
+        let sent = shop.trice("push").success().stderr();
+        assert!(sent.contains(&format!(" Image {made}  Pushed")) && !sent.contains(&base), "{sent}");
+        assert_eq!(registry.inspect("made:1")["Labels"]["made"], "here");
+        let gone = project_of_two(&made, &registry.name("none:1"));
+        shop.rewrite(&gone);
+        shop.trice("push").code(1);
+        shop.trice("push --ignore-push-failures").success();
+    });
+}
+
+/// A project with two services that build their images, of which only the first is there.
+fn project_of_two(one: &str, two: &str) -> String {
+    format!(
+        "name: shop\nservices:\n  made: {{ image: '{one}', build: . }}\n  none: {{ image: '{two}', build: . }}\n"
+    )
+}

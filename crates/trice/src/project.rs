@@ -32,6 +32,11 @@ impl Places {
         self.0.as_ref().is_some_and(|model| model.has(&format!("services.{service}.build")))
     }
 
+    /// Tells whether the files name a service's image.
+    pub(crate) fn names_image(&self, service: &ServiceName) -> bool {
+        self.0.as_ref().is_some_and(|model| model.has(&format!("services.{service}.image")))
+    }
+
     /// Returns a variable as the files see it: the caller's, else that of `.env`.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         let mut variables = config::environment(self.0.as_ref()?);

@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
 use trice_api::event::{ObjectKind, StepEvent, StepState};
+use trice_api::fault::Fault;
 use trice_api::image::{MissingImages, PullImages};
 use trice_model::image::ImageRef;
 use trice_model::name::ServiceName;
-use trice_model::project::Project;
 use trice_model::service::{PullPolicy, Service};
 
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::progress::Progress;
-use crate::project::Places;
+use crate::project::{Places, Wanted};
 use crate::registries::{self, Use};
 use crate::transfer::transfer;
 
@@ -36,7 +36,7 @@ pub(crate) struct PullArgs {
     /// Say nothing on the way
     #[arg(short, long)]
     quiet: bool,
-    /// Leave out the images of services that build them
+    /// Not the images of services that build them
     #[arg(long)]
     ignore_buildable: bool,
     // They always are.
@@ -59,7 +59,7 @@ enum Policy {
 pub(crate) async fn run(args: &PullArgs, invocation: &mut Invocation) -> Result<u8, Failure> {
     let engine = invocation.engine()?;
     let wanted = invocation.load(&args.services)?;
-    let Choice { mut images, skipped } = args.choice(&wanted.project);
+    let Choice { mut images, skipped, buildable } = args.choice(&wanted);
     let is_missing = |images: BTreeSet<ImageRef>| MissingImages { images: images.into_iter().collect() };
     if args.policy == Some(Policy::Missing) {
         images = engine.call(&is_missing(images)).await?.into_iter().collect();
@@ -77,14 +77,16 @@ pub(crate) async fn run(args: &PullArgs, invocation: &mut Invocation) -> Result<
     skipped.iter().for_each(|image| progress.step(&skip(image)));
     let call = PullImages { images: images.into_iter().collect(), platform: None, access };
     let transferred = transfer(&engine, call, &mut progress).await?;
-    match transferred.faults {
-        faults if faults.is_empty() => Ok(0),
-        faults if args.ignore_pull_failures => {
-            faults.iter().for_each(|fault| invocation.talk("warning", &fault.message));
-            Ok(0)
-        }
-        faults => Err(Places::default().failure(faults)),
+    let is_warning = |fault: &Fault| {
+        let can_be_built = |image: &ImageRef| fault.message.starts_with(&format!("image {image}: "));
+        args.ignore_pull_failures || buildable.iter().any(can_be_built)
+    };
+    let (warnings, faults): (Vec<_>, Vec<_>) = transferred.faults.into_iter().partition(is_warning);
+    warnings.iter().for_each(|fault| invocation.talk("warning", &fault.message));
+    if warnings.iter().any(|fault| buildable.iter().any(|image| fault.message.contains(&image.to_string()))) {
+        invocation.talk("note", "`trice build` makes those images that services build");
     }
+    if faults.is_empty() { Ok(0) } else { Err(Places::default().failure(faults)) }
 }
 
 /// Which images are fetched, and which are not because their services say so.
@@ -92,23 +94,29 @@ pub(crate) async fn run(args: &PullArgs, invocation: &mut Invocation) -> Result<
 struct Choice {
     images: BTreeSet<ImageRef>,
     skipped: BTreeSet<ImageRef>,
+    /// Those that can be built where they cannot be had.
+    buildable: BTreeSet<ImageRef>,
 }
 
 impl PullArgs {
-    fn choice(&self, project: &Project) -> Choice {
+    fn choice(&self, wanted: &Wanted) -> Choice {
+        let (project, places) = (&wanted.project, &wanted.places);
         let is_named = |name: &ServiceName| self.services.is_empty() || self.services.contains(name);
         let is_meant = |(name, _): &(&ServiceName, &Service)| self.include_deps || is_named(name);
         let mut choice = Choice::default();
         for (name, service) in project.services.iter().filter(is_meant) {
+            let is_built = places.is_built(name);
             choice.images.extend(service.mounted_images().filter(|image| !is_folder(image)).cloned());
             match (&service.image, service.pull_policy) {
                 (image, _) if is_folder(image) => {}
-                (image, _) if self.ignore_buildable && project.builds.contains_key(name) => {
+                (image, PullPolicy::Never | PullPolicy::Build) => drop(choice.skipped.insert(image.clone())),
+                // What has no name but that of its build is nowhere else.
+                (image, _) if is_built && (self.ignore_buildable || !places.names_image(name)) => {
                     choice.skipped.insert(image.clone());
                 }
-                (image, PullPolicy::Never | PullPolicy::Build) => drop(choice.skipped.insert(image.clone())),
                 (image, PullPolicy::Missing | PullPolicy::Always | PullPolicy::Refresh(_)) => {
                     choice.images.insert(image.clone());
+                    choice.buildable.extend(is_built.then(|| image.clone()));
                 }
             }
         }
@@ -160,8 +168,8 @@ services:
             current_dir: "/".into(),
             ..trice_compose::request::Request::default()
         };
-        let project = trice_compose::load::load(&request, &crate::disk::Disk).unwrap().project;
-        let choice = args.choice(&project);
+        let wanted = trice_compose::load::load(&request, &crate::disk::Disk).unwrap().try_into().unwrap();
+        let choice = args.choice(&wanted);
         let names =
             |images: BTreeSet<ImageRef>| images.iter().map(|image| format!("{image} ")).collect::<String>();
         format!("{}| {}", names(choice.images), names(choice.skipped)).trim_end().to_owned()
@@ -172,6 +180,9 @@ services:
         assert_eq!(choice("", SHOP), "own:1 pg:16 shop:1 | made:1");
         assert_eq!(choice("web", SHOP), "shop:1 |");
         assert_eq!(choice("own made", SHOP), "| made:1 own:1");
+        let built = "name: x\nservices: { own: { build: . }, both: { build: ., image: 'b:1' } }";
+        assert_eq!(choice("", built), "b:1 | x-own:latest");
+        assert_eq!(choice("--ignore-buildable", built), "| b:1 x-own:latest");
         assert_eq!(choice("--include-deps web", "name: x\nservices: { web: { image: a } }"), "a:latest |");
     }
 }
