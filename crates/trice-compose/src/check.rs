@@ -181,7 +181,8 @@ impl Check<'_> {
             let extension = object.extensible && key.starts_with("x-");
             if !extension {
                 // After so many, nobody reads what may be meant.
-                let hint = (!self.report.mistakes.is_full()).then(|| suggest::for_unknown(key, object));
+                let hint =
+                    (!self.report.mistakes.is_full()).then(|| suggest::for_unknown(key, &entry.node, object));
                 let mistake = CheckMistake::Unknown(key.to_owned());
                 self.report.mistake(entry.key, here, mistake).hint = hint.flatten();
             }
@@ -196,7 +197,11 @@ impl Check<'_> {
 
     fn keyed(&mut self, node: &mut Node, keys: Keys, of: &'static Shape, path: &Path<'_>) {
         let Value::Map(map) = &mut node.value else {
-            self.wrong(node, path, "a mapping");
+            let list = node.as_list().is_some();
+            let finding = self.wrong(node, path, "a mapping");
+            if list {
+                finding.hint("names stand without a dash before them, and with a colon behind");
+            }
             return;
         };
         if keys == Keys::Names && map.len() > MAX_NAMES {

@@ -31,7 +31,22 @@ pub fn json(model: &Model) -> String {
 
 /// Returns the model as YAML text.
 pub fn yaml(model: &Model) -> String {
-    escaped(model, yaml::write(&json::model(model, Names::Specified)))
+    let mut whole = json::model(model, Names::Specified);
+    if !model.raw {
+        escape(&mut whole);
+    }
+    yaml::write(&whole)
+}
+
+/// Doubles the dollars of all values. Keys are not filled in when they are loaded, so they stay as they are: only the
+/// JSON is as Docker Compose prints it.
+fn escape(value: &mut Json) {
+    match value {
+        Json::String(text) if text.contains('$') => *text = text.replace('$', "$$"),
+        Json::Array(items) => items.iter_mut().for_each(escape),
+        Json::Object(fields) => fields.values_mut().for_each(escape),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+    }
 }
 
 fn escaped(model: &Model, text: String) -> String {

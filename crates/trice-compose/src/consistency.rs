@@ -161,7 +161,10 @@ impl Whole<'_> {
         }
         let list = path.key("depends_on");
         for (name, entry) in entries(service, "depends_on") {
-            self.dependency(name, &entry.node, entry.key, &list.key(name), report);
+            match implied_by(service, entry.key) {
+                Some(key) => self.dependency(name, &entry.node, entry.key, &path.key(key), report),
+                None => self.dependency(name, &entry.node, entry.key, &list.key(name), report),
+            }
         }
         let list = path.key("volumes");
         for (index, mount) in service.list_at("volumes").iter().enumerate() {
@@ -232,6 +235,15 @@ impl Whole<'_> {
         let known = self.root.get(section).and_then(Node::as_map);
         crate::check::suggest::nearest(name, known.into_iter().flat_map(Mapping::keys))
     }
+}
+
+/// Returns the attribute that stands at `place` and implies a dependency, if it is not `depends_on` itself.
+fn implied_by(service: &Node, place: Span) -> Option<&'static str> {
+    ["links", "volumes_from", "network_mode", "ipc", "pid", "uts", "cgroup"].into_iter().find(|key| {
+        let node = service.get(key);
+        let items = service.list_at(key).iter();
+        node.into_iter().chain(items).any(|node| node.as_text().is_some() && node.span == place)
+    })
 }
 
 /// Returns the keys and values of the mapping under `key`, with the places of the keys.
@@ -312,7 +324,7 @@ volumes: { data: }
         compose.yaml:7:22 services.web.depends_on.quiet: service `quiet` is not active: its profile is not asked for [activate it with `--profile test`, or write `required: false`]
         compose.yaml:8:15 services.web.configs[0]: there is no config `c` at the top level [add `c:` below `configs:` at the top level]
         compose.yaml:9:15 services.web.secrets[0]: there is no secret `s` at the top level [add `s:` below `secrets:` at the top level]
-        compose.yaml:10:13 services.web.depends_on.nobody: there is no service `nobody`
+        compose.yaml:10:13 services.web.links: there is no service `nobody`
         ");
     }
 

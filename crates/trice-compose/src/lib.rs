@@ -25,18 +25,7 @@
 //! - A value keeps its place through every step, and its file the environment that it was read under.
 //! - What grows is bounded: bytes, values, nesting, aliases, copies by `extends`, included files, ranges, variables.
 //!
-//! Where it differs from Docker Compose 2.40 on purpose:
-//!
-//! - `include` merges what both models define, a default is looked at only if it is needed, and env files are read for
-//!   selected services only: all three as in the newest compose-go.
-//! - Variables of an included model are looked up in its own environment to the end, in its env files too.
-//! - A volume whose name is one letter is a volume, and not a Windows drive.
-//! - Labels, variables and the like may have names that begin with `x-`.
-//! - Two ports that differ in the type of their `published` only are one, and a later `gpus` is added to an earlier.
-//! - Numbers in texts are taken in `build.ulimits` and `blkio_config`, as the specification says.
-//! - `pull_policy` must be one of its forms as a whole; a date without quotes is a text; `pid` may be null.
-//! - `build.ssh` is printed in a form that loads again. Without interpolation, `tmpfs` and `dns_search` are printed as
-//!   lists.
+//! Where it differs from Docker Compose 2.40 on purpose, and how that is known, says `docs/compose.md`.
 #![forbid(unsafe_code)]
 
 pub mod config;

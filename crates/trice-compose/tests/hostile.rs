@@ -180,6 +180,7 @@ fn projects() -> Vec<Hostile> {
         ("variables without number", || with_env(many(0, 300_000, |at| format!("A{at}=x\n")))),
         ("one variable again and again", || with_env("A=1\n".repeat(900_000))),
         ("quotes in an env file", || with_env(format!("A=\"{}", "\\\"".repeat(1_000_000)))),
+        ("tags before commas", || beside(&format!("x-a: [{}]", "!a, 'b !c, d', ".repeat(20_000)))),
         ("control characters", || beside("x-a: \0")),
     ]
 }

@@ -133,6 +133,9 @@ pub(crate) fn parse(text: &str) -> Result<Ports, PortMistake> {
         return Err(PortMistake::NoContainerPort);
     }
     let targets = range("container", container)?;
+    if targets.0 == 0 {
+        return Err(PortMistake::NoContainerPort);
+    }
     let published = if host.is_empty() { None } else { Some(range("host", host)?) };
     // A range of the host may lead to one port: then a free one of it is taken.
     let one = targets.0 == targets.1;
@@ -207,6 +210,7 @@ mod tests {
         let rows = [
             ("", "error: there is no container port"),
             ("8080:", "error: there is no container port"),
+            ("8080:0", "error: there is no container port"),
             ("http:80", "error: host port `http` is not a number or a range of numbers"),
             ("80800:80", "error: host port `80800` is above 65535"),
             ("80-90:80-85", "error: the ranges `80-90` and `80-85` are not of the same length"),

@@ -3,13 +3,17 @@
 use crate::schema::root::ROOT;
 use crate::schema::service::SERVICE;
 use crate::schema::shape::Object;
+use crate::tree::node::Node;
 
-/// Returns a hint for the attribute `name`, which `object` does not have.
-pub(crate) fn for_unknown(name: &str, object: &Object) -> Option<String> {
+/// Returns a hint for the attribute `name` with this value, which `object` does not have.
+pub(crate) fn for_unknown(name: &str, value: &Node, object: &Object) -> Option<String> {
     let is_root = std::ptr::eq(object, &raw const ROOT);
     let near = nearest(name, object.attributes.iter().map(|attribute| attribute.name));
     if is_root && SERVICE.find(name).is_some() {
         return Some(format!("`{name}` belongs to a service: indent it below the service's name"));
+    }
+    if is_root && ["image", "build"].iter().any(|key| value.get(key).is_some()) {
+        return Some(format!("is `{name}` a service? indent it below a line `services:`"));
     }
     let elsewhere = ROOT.find(name).is_some() && !is_root;
     near.or_else(|| elsewhere.then(|| format!("`{name}` belongs to the top level: is it indented too far?")))
@@ -20,9 +24,19 @@ pub(crate) fn for_unknown(name: &str, object: &Object) -> Option<String> {
 pub(crate) fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
     let long = word.chars().count() >= 5;
     // A word that is a part of another, such as `healthy` of `service_healthy`, is near to it.
-    let far = |known: &str| if long && known.contains(word) { 1 } else { distance(word, known) };
+    let far = |known: &str| match long && known.contains(word) || abbreviates(word, known) {
+        true => 1,
+        false => distance(word, known),
+    };
     let near = words.map(|known| (far(known), known)).min();
     near.filter(|(far, _)| *far <= 1 + usize::from(long)).map(|(_, known)| format!("did you mean `{known}`?"))
+}
+
+/// Tells whether `word` leaves out letters of `known` but the first, as `src` does of `source`.
+fn abbreviates(word: &str, known: &str) -> bool {
+    let mut rest = known.chars();
+    let first = word.chars().next() == known.chars().next();
+    first && word.chars().count() >= 3 && word.chars().all(|c| rest.any(|other| other == c))
 }
 
 /// Returns how many letters must be inserted, deleted, changed, or swapped with their neighbour to make `b` of `a`.
@@ -59,6 +73,8 @@ mod tests {
             ("enviroment", Some("did you mean `environment`?")),
             ("ty", Some("did you mean `tty`?")),
             ("environ", Some("did you mean `environment`?")),
+            ("env", Some("did you mean `environment`?")),
+            ("prts", Some("did you mean `ports`?")),
             ("banana", None),
         ] {
             assert_eq!(nearest(word, words.into_iter()).as_deref(), hint, "{word}");

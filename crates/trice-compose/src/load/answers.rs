@@ -181,3 +181,44 @@ fn lists_of_nothing_are_shown_as_docker_compose_shows_them_without_interpolation
     assert_eq!(lists, ["[]", "[]", "null", "null"]);
     assert_eq!(shown["x-a"], Json::Null);
 }
+
+#[test]
+fn what_new_users_do_is_told_with_a_way_out() {
+    let rows = [
+        (
+            "web: { image: x }\n",
+            "compose.yaml:1:1 web: unknown attribute `web` [is `web` a service? indent it below a line `services:`]",
+        ),
+        (
+            "services:\n  - web: { image: x }\n",
+            "compose.yaml:2:3 services: this must be a mapping, not a list [names stand without a dash before them, and with a colon behind]",
+        ),
+        (
+            "services:\n  web:\n    image: x\n    environment:\n      A: b\n      - C=d\n",
+            "compose.yaml:6:7 services.web.environment: this is not YAML: did not find expected key (compose.yaml:5:7: while parsing a block mapping) [keys and items cannot stand side by side: write `key: value`, or indent all items alike]",
+        ),
+        (
+            "services: { web: { image: x, volumes: [{ type: bind, src: /a, target: /b }] } }\n",
+            "compose.yaml:1:54 services.web.volumes[0].src: unknown attribute `src` [did you mean `source`?]",
+        ),
+        (
+            "services: { web: { image: x, network_mode: 'service:db' } }\n",
+            "compose.yaml:1:44 services.web.network_mode: there is no service `db`",
+        ),
+    ];
+    for (text, told) in rows {
+        let loaded = model(&request(), &Memory::new(&[("/p/compose.yaml", text)]));
+        assert_eq!(loaded.map_or_else(|mistakes| briefly(&mistakes.0), |_| "fine".to_owned()), told);
+    }
+}
+
+#[test]
+fn dollars_are_doubled_in_what_is_loaded_again_and_not_in_names() {
+    let text = "name: p\nx-a: { $A: $$B }\nservices: {}\n";
+    insta::assert_snapshot!(config(&request(), &[("/p/compose.yaml", text)]), @"
+    name: p
+    services: {}
+    x-a:
+      $A: $$B
+    ");
+}

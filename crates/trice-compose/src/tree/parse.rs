@@ -52,8 +52,6 @@ enum YamlMistake {
     TooMany,
     #[error("this alias stands inside of what it repeats")]
     Cycle,
-    #[error("a comma follows a tag")]
-    TagBeforeComma,
     #[error("there is no anchor `&{0}` above")]
     NoAnchor(String),
     #[error("key `{0}` is written twice")]
@@ -102,20 +100,22 @@ pub(crate) fn documents(text: &str, file: FileId, report: &mut Report) -> Result
         report.mistake(mark_at(&text[..offset], file), Path::Root, mistake);
         return Err(Unreadable);
     }
-    if let Some(offset) = tag_before_comma(text) {
-        let finding = report.mistake(mark_at(&text[..offset], file), Path::Root, YamlMistake::TagBeforeComma);
-        finding.hint("put a blank before the comma");
-        return Err(Unreadable);
-    }
+    let text: Cow<'_, str> = match tags_before_commas(text) {
+        tags if tags.is_empty() => text.into(),
+        tags => without_tags_before_commas(text, &tags).into(),
+    };
     // The parser breaks down where a line has no end.
-    let ended: Cow<'_, str> =
-        if text.is_empty() || text.ends_with('\n') { text.into() } else { format!("{text}\n").into() };
+    let ended: Cow<'_, str> = if text.is_empty() || text.ends_with('\n') {
+        text.as_ref().into()
+    } else {
+        format!("{text}\n").into()
+    };
     let mut composer = Composer::new(file, report);
     let mut parser = Parser::new();
     // Whatever it is given at once it turns into characters of four bytes.
     parser.set_input(BufReader::with_capacity(64 << 10, ended.as_bytes()));
     for event in parser {
-        let mut event = event.map_err(|error| composer.refuse(&error))?;
+        let mut event = event.map_err(|error| composer.refuse(&error, &text))?;
         if ended.len() > text.len() {
             without_added_line(&mut event, ended.len());
         }
@@ -127,15 +127,52 @@ pub(crate) fn documents(text: &str, file: FileId, report: &mut Report) -> Result
     Ok(composer.documents)
 }
 
-/// Returns where a tag in brackets may stand right before a comma: the parser breaks down there.
-///
-/// A text that has such a word after a bracket is refused as well, be it in quotes.
-fn tag_before_comma(text: &str) -> Option<usize> {
-    let open = text.find(['[', '{'])?;
-    let starts = text[open..].match_indices('!').map(|(at, _)| open + at);
+/// Returns the commas before which a tag in brackets may stand. The parser breaks down there.
+fn tags_before_commas(text: &str) -> Vec<usize> {
+    let Some(open) = text.find(['[', '{']) else { return Vec::new() };
     let in_tag = |c: char| !c.is_whitespace() && !"[]{},\"'".contains(c);
-    let begins = |at: usize| text[..at].ends_with(|c: char| c.is_whitespace() || "[{,:".contains(c));
-    starts.filter(|at| begins(*at)).find(|at| text[*at..].trim_start_matches(in_tag).starts_with(','))
+    let begins = |at: usize| text[..at].ends_with(|c: char| c.is_whitespace() || "[{,:?-".contains(c));
+    let starts = text[open..].match_indices('!').map(|(at, _)| open + at).filter(|at| begins(*at));
+    let mut commas = Vec::new();
+    for start in starts {
+        let comma = text.len() - text[start..].trim_start_matches(in_tag).len();
+        if text[comma..].starts_with(',') && commas.last() != Some(&comma) {
+            commas.push(comma);
+        }
+    }
+    commas
+}
+
+/// Puts a blank before those of `commas` that no scalar holds: it parts the tag from the comma, and says nothing.
+///
+/// Which of them a scalar holds is seen when all have a blank.
+fn without_tags_before_commas(text: &str, commas: &[usize]) -> String {
+    let parted = with_blanks(text, commas.iter().copied());
+    // Each comma has moved by the blanks up to its own.
+    let moved: Vec<usize> = commas.iter().enumerate().map(|(at, comma)| comma + at + 1).collect();
+    let mut held = vec![false; commas.len()];
+    let mut parser = Parser::new();
+    parser.set_input(BufReader::with_capacity(64 << 10, parted.as_bytes()));
+    for event in parser.map_while(Result::ok) {
+        if matches!(&event.data, EventData::Scalar { value, .. } if !value.is_empty()) {
+            let first = moved.partition_point(|comma| *comma < event.start_mark.index as usize);
+            let end = moved.partition_point(|comma| *comma < event.end_mark.index as usize);
+            held[first..end].fill(true);
+        }
+    }
+    with_blanks(text, commas.iter().zip(held).filter(|(_, held)| !held).map(|(comma, _)| *comma))
+}
+
+fn with_blanks(text: &str, places: impl Iterator<Item = usize>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut from = 0;
+    for place in places {
+        out.push_str(&text[from..place]);
+        out.push(' ');
+        from = place;
+    }
+    out.push_str(&text[from..]);
+    out
 }
 
 /// Takes the line end that was added at the end of a text, of so many bytes, out of a block scalar that ends there.
@@ -229,7 +266,7 @@ impl<'a> Composer<'a> {
     }
 
     /// Notes what the parser complains about.
-    fn refuse(&mut self, error: &YamlError) -> Unreadable {
+    fn refuse(&mut self, error: &YamlError, text: &str) -> Unreadable {
         let at = |mark: libyaml_safer::Mark| {
             let mark = mark_of(mark);
             Span { file: self.file, start: mark, end: mark }
@@ -239,7 +276,15 @@ impl<'a> Composer<'a> {
         let context = error.context_mark().map(at).filter(|context| context.start.line != span.start.line);
         let finding =
             self.report.mistake(span, path_of(&self.frames), YamlMistake::Syntax(problem.to_owned()));
-        finding.hint = hint(problem);
+        let line = text.lines().nth(span.start.line.saturating_sub(1) as usize).unwrap_or_default();
+        finding.hint =
+            match problem.contains("did not find expected key") && line.trim_start().starts_with("- ") {
+                true => Some(
+                    "keys and items cannot stand side by side: write `key: value`, or indent all items alike"
+                        .to_owned(),
+                ),
+                false => hint(problem),
+            };
         if let (Some(context), Some(text)) = (context, error.context()) {
             finding.related(context, text);
         }

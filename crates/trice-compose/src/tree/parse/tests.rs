@@ -117,7 +117,15 @@ fn what_people_write_is_read_though_yaml_1_2_forbids_it() {
 }
 
 #[test]
-fn texts_that_break_the_parser_down_are_refused() {
-    assert_eq!(parse("a: [!b, c]\n"), "1:5 : a comma follows a tag");
+fn texts_that_break_the_parser_down_are_read_or_refused() {
+    let rows = [
+        ("a: [!b, c]", r#"{a: ["", "c"]}"#),
+        ("a: ['!b, c', \"x !d, e\", f !g, !h, i]", r#"{a: ["!b, c", "x !d, e", "f !g", "", "i"]}"#),
+        ("a: { b: !c, d: 'é !e,f' } # !g, h", r#"{a: {b: "", d: "é !e,f"}}"#),
+        ("a: []\nb: |\n  !c, d\n", r#"{a: [], b: "!c, d\n"}"#),
+    ];
+    for (text, tree) in rows {
+        assert_eq!(parse(text), tree, "{text}");
+    }
     assert!(parse("a: \"b\\").contains("found unexpected end of stream"), "{}", parse("a: \"b\\"));
 }
