@@ -1,6 +1,7 @@
 //! Images that are made of Dockerfiles, and started.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -183,5 +184,32 @@ fn commands_have_the_isolation_of_services_and_no_way_out_of_their_mounts() {
         assert_eq!(shop.shell("web", "cat /copied"), "text");
         assert!(!Path::new("/copied").exists());
         assert!(!shop.home().join("escape").exists() && !Path::new("/escape").exists());
+    });
+}
+
+#[test]
+fn files_of_servers_are_added_and_must_be_what_they_should_be() {
+    let dockerfile =
+        "FROM BASE\nADD http://127.0.0.1:8080/way/file.txt?x=y /got/\nCMD [\"sleep\", \"1000\"]\n";
+    project("", dockerfile, |shop| {
+        let server = std::net::TcpListener::bind("127.0.0.1:8080").unwrap();
+        std::thread::spawn(move || {
+            for stream in server.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ntext");
+            }
+        });
+        shop.trice("up -d").success();
+        assert_eq!(shop.shell("web", "cat /got/file.txt; ls -l /got | wc -l"), "text2\n");
+        let again = shop.trice("build").success().stderr();
+        assert_eq!(outcomes(&again), ["CACH", "CACH"], "{again}");
+        let text = fs::read_to_string(folder(shop).join("Dockerfile")).unwrap();
+        let wrong = format!("ADD --checksum=sha256:{} http", "0".repeat(64));
+        write(shop, "Dockerfile", &text.replace("ADD http", &wrong));
+        let refused = shop.trice("build").code(1).stderr();
+        assert!(refused.contains("should have the digest sha256:000"), "{refused}");
+        assert!(refused.contains("   2 > ADD --checksum"), "{refused}");
     });
 }

@@ -1,10 +1,14 @@
 //! One step: found by what it depends on, or done.
 
 use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::FileType;
+use sha2::{Digest as _, Sha256};
 use trice_dockerfile::graph::{
     BaseRef, Copy, MadeLayer, MakeFolder, Operation, Origin as From, Source, Step, StepId,
 };
@@ -28,6 +32,9 @@ use crate::tree::Tree;
 
 /// What was of use within this time is not written down again.
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a file that was fetched is called until it is copied: the name in its address may be anything.
+const FETCHED: &str = "fetched";
 
 /// The upper and work folders of an overlayfs.
 pub(crate) struct Scratch {
@@ -224,9 +231,11 @@ impl Work<'_> {
                 self.meant(origin, path, kept.as_deref(), &copy.exclude, counting).map(Some)
             }
             Source::Document { .. } => Ok(None),
-            Source::Url { url, .. } => {
-                Err(StepError::Unsupported(format!("`{url}`: files are not fetched from servers yet")))
+            // With a digest it is known what it is without a look at it.
+            Source::Url { checksum: Some(checksum), .. } => {
+                Ok(Some(Meant { digest: checksum.clone(), tops: None }))
             }
+            Source::Url { url, name, checksum: None, .. } => self.download(url, name, None).map(Some),
             Source::Git { url, .. } => Err(StepError::Unsupported(format!(
                 "`{url}`: repositories are not fetched: clone it into the context"
             ))),
@@ -319,10 +328,57 @@ impl Work<'_> {
                 (Source::Document { name, content }, _) => {
                     copier.write(name, content.as_bytes(), &copy.destination).map_err(failed)?;
                 }
+                (Source::Url { url, name, checksum, unpack }, Some(meant)) => {
+                    let meant = match meant.tops {
+                        Some(_) => meant,
+                        None => self.download(url, name, checksum.as_deref())?,
+                    };
+                    for top in meant.tops.iter().flatten() {
+                        if !*unpack || !self.unpack(top, &tree, &copy.destination, chown)? {
+                            copier.copy(top, &copy.destination).map_err(failed)?;
+                        }
+                    }
+                }
                 (Source::Files { .. } | Source::Url { .. } | Source::Git { .. }, _) => {}
             }
         }
         Ok(scratch.upper)
+    }
+
+    /// Fetches a file from a server. It is the reader's own, and as old as the server says.
+    fn download(&self, url: &str, name: &str, checksum: Option<&str>) -> Result<Meant, StepError> {
+        const MOST: u64 = 64 << 30;
+        let folder = self.workshop.scratch()?;
+        let failed = |source| disk("keep what was fetched", source);
+        let mut options = File::options();
+        let mut file =
+            options.write(true).create_new(true).mode(0o600).open(folder.join(FETCHED)).map_err(failed)?;
+        let mut hasher = Sha256::new();
+        let take = |part: &[u8]| {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(std::io::Error::other("the build was cancelled"));
+            }
+            hasher.update(part);
+            file.write_all(part)
+        };
+        let fetching = self.tools.registries.download_file(url, MOST, take);
+        let changed = self.tools.runtime.block_on(fetching).map_err(|error| StepError::files(&error))?;
+        // Without a word on it, it is of no time at all: the same file makes the same layer.
+        file.set_modified(changed.unwrap_or(SystemTime::UNIX_EPOCH)).map_err(failed)?;
+        let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = format!("sha256:{hex}");
+        if let Some(wanted) = checksum.filter(|wanted| **wanted != digest) {
+            return Err(StepError::Files(format!(
+                "`{url}` should have the digest {wanted}, and has {digest}"
+            )));
+        }
+        let origin = Origin::new(Tree::folder(&folder).map_err(failed)?);
+        let nothing = Patterns::default();
+        let path = format!("/{FETCHED}");
+        let selection = Selection { path: &path, kept: None, excluded: &nothing, one_device: false };
+        let mut tops = origin.select(&selection).map_err(|error| StepError::files(&error))?;
+        tops.iter_mut().for_each(|top| top.name = name.into());
+        Ok(Meant { digest, tops: Some(tops) })
     }
 
     /// Unpacks a file to a folder if it is an archive. Tells whether it is one.

@@ -28,6 +28,7 @@ use trice_model::registry::{Keyring, RegistrySettings};
 mod challenge;
 pub(crate) mod document;
 pub mod download;
+pub mod download_file;
 pub(crate) mod endpoint;
 pub mod exchange;
 pub mod listing;
