@@ -153,6 +153,10 @@ fn value(node: &Node, shape: &'static Shape, names: Names) -> Json {
         Shape::Short(Short::EnvFile, _) => node.as_list().map(|items| items.iter().map(env_file).collect()),
         Shape::Short(Short::Ssh, _) => node.as_map().map(|map| Json::Array(ssh(map))),
         Shape::Short(_, long) | Shape::Nullable(long) => Some(value(node, long, names)),
+        // No limit is a number only.
+        Shape::Bytes(_) if names == Names::Specified && node.as_int().is_some_and(|bytes| bytes < 0) => {
+            Some(plain(node))
+        }
         Shape::Bytes(_) => node.as_int().map(|bytes| Json::String(bytes.to_string())),
         Shape::Duration => node.as_int().map(|nanos| Json::String(duration(nanos))),
         Shape::Mode => node.as_int().map(|mode| Json::String(format!("0{mode:o}"))),

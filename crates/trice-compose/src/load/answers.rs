@@ -222,3 +222,15 @@ fn dollars_are_doubled_in_what_is_loaded_again_and_not_in_names() {
       $A: $$B
     ");
 }
+
+#[test]
+fn no_limit_is_printed_so_that_it_loads_again() {
+    let text =
+        "name: p\nservices: { s: { image: x, network_mode: none, memswap_limit: -1, mem_limit: 5k } }\n";
+    let printed = config(&request(), &[("/p/compose.yaml", text)]);
+    assert!(
+        printed.contains("memswap_limit: -1\n") && printed.contains("mem_limit: \"5120\"\n"),
+        "{printed}"
+    );
+    assert_eq!(config(&request(), &[("/p/compose.yaml", &printed)]), printed);
+}
