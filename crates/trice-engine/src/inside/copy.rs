@@ -506,6 +506,15 @@ mod tests {
         }
     }
 
+    /// Says that it is over when it is dropped.
+    struct Over<'a>(&'a AtomicBool);
+
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// CVE-2018-15664: a folder and a link out take turns while files are copied in and out.
     #[test]
     fn a_link_that_is_swapped_in_leads_nothing_out_and_nothing_in() {
@@ -522,6 +531,8 @@ mod tests {
                         .unwrap();
                 }
             });
+            // Also where a copy is not what it should be: the other thread must not go on for ever.
+            let _end = Over(&over);
             for number in 0..2_000 {
                 let _ = place.copy("/file", &format!("/there/in-{number}"));
                 let out = place.end("one", "/taken");
@@ -529,7 +540,6 @@ mod tests {
                     assert_eq!(place.read("one/taken").as_deref(), Some("mine"));
                 }
             }
-            over.store(true, Ordering::Relaxed);
         });
         let outside: Vec<_> =
             fs::read_dir(&place.0).unwrap().flatten().map(|entry| entry.file_name()).collect();
