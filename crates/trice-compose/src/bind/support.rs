@@ -75,8 +75,16 @@ impl Walk<'_> {
                     let what = format!("`{key}` is not honoured yet");
                     self.report.not_honoured(entry.key, here, what);
                 }
-                Support::Swarm => self.once(attribute, entry.key, &here, "Swarm"),
-                Support::Windows => self.once(attribute, entry.key, &here, "Windows"),
+                Support::Dispensable => {
+                    let why = "is not honoured yet: the image is the same without it";
+                    self.once(attribute, entry.key, &here, why);
+                }
+                Support::Swarm => {
+                    self.once(attribute, entry.key, &here, "is for Swarm, and means nothing here")
+                }
+                Support::Windows => {
+                    self.once(attribute, entry.key, &here, "is for Windows, and means nothing here");
+                }
                 Support::Elsewhere => {}
             }
         }
@@ -87,14 +95,10 @@ impl Walk<'_> {
         attribute: &'static Attribute,
         span: crate::tree::span::Span,
         path: &Path<'_>,
-        whose: &str,
+        why: &str,
     ) {
         if self.told.insert(attribute.name) {
-            self.report.warning(
-                span,
-                path,
-                format!("`{}` is for {whose}, and means nothing here", attribute.name),
-            );
+            self.report.warning(span, path, format!("`{}` {why}", attribute.name));
         }
     }
 }

@@ -273,6 +273,7 @@ services:
     develop: { watch: [{ path: ., action: rebuild }] }
   db:
     image: x
+    build: { dockerfile_inline: FROM scratch, cache_from: [y] }
     deploy: { placement: { constraints: [a] } }
     networks: { n: { driver_opts: { com.docker.network.endpoint.dns: x } } }
 networks:
@@ -285,6 +286,7 @@ secrets: { s: { file: s } }
 warning: compose.yaml:13:15 services.web.deploy.placement: `placement` is for Swarm, and means nothing here
 warning: compose.yaml:13:77 services.web.deploy.resources.reservations.cpus: `cpus` is for Swarm, and means nothing here
 warning: compose.yaml:14:5 services.web.isolation: `isolation` is for Windows, and means nothing here
+warning: compose.yaml:18:47 services.db.build.cache_from: `cache_from` is not honoured yet: the image is the same without it
 not yet: compose.yaml:5:5 services.web.secrets: `secrets` is not honoured yet
 not yet: compose.yaml:6:5 services.web.gpus: `gpus` is not honoured yet
 not yet: compose.yaml:9:5 services.web.pid: `pid` is not honoured yet
@@ -292,10 +294,10 @@ not yet: compose.yaml:10:19 services.web.network_mode: network mode `ns:/run/net
 not yet: compose.yaml:11:15 services.web.volumes[0]: propagation `shared` is not honoured yet
 not yet: compose.yaml:11:31 services.web.volumes[1]: a mount of type `cluster` is not honoured yet
 not yet: compose.yaml:12:20 services.web.security_opt[0]: security option `label=disable` is not honoured yet
-not yet: compose.yaml:19:70 services.db.networks.n.driver_opts.com.docker.network.endpoint.dns: endpoint option `com.docker.network.endpoint.dns` is not honoured yet
-not yet: compose.yaml:21:16 networks.n.driver: network driver `macvlan` without the option `parent` is not honoured yet
-not yet: compose.yaml:21:41 networks.n.ipam: address driver `dhcp` is not honoured yet
-not yet: compose.yaml:21:80 networks.n.ipam.config[1]: a second subnet of the same version of IP is not honoured yet
+not yet: compose.yaml:20:70 services.db.networks.n.driver_opts.com.docker.network.endpoint.dns: endpoint option `com.docker.network.endpoint.dns` is not honoured yet
+not yet: compose.yaml:22:16 networks.n.driver: network driver `macvlan` without the option `parent` is not honoured yet
+not yet: compose.yaml:22:41 networks.n.ipam: address driver `dhcp` is not honoured yet
+not yet: compose.yaml:22:80 networks.n.ipam.config[1]: a second subnet of the same version of IP is not honoured yet
 ");
 }
 

@@ -20,9 +20,9 @@ pub(crate) static BUILD: Object = Object::new(&[
         &Short(Form::FlagText, &Text),
         "Whether, and how, an attestation of the build is made.",
     )
-    .elsewhere(),
+    .dispensable(),
     attribute("sbom", &Short(Form::FlagText, &Text), "Whether, and how, a list of the software is made.")
-        .elsewhere(),
+        .dispensable(),
     attribute(
         "ssh",
         &Short(Form::Ssh, &Keyed { keys: Keys::Any, of: &Nullable(&AnyScalar) }),
@@ -30,8 +30,8 @@ pub(crate) static BUILD: Object = Object::new(&[
     )
     .unique(Unique::Refused),
     attribute("labels", &Pairs(Unset::Empty), "Labels of the image.").unique(Unique::Text),
-    attribute("cache_from", &List(&Text), "Where cached steps come from.").elsewhere(),
-    attribute("cache_to", &List(&Text), "Where cached steps go.").elsewhere(),
+    attribute("cache_from", &List(&Text), "Where cached steps come from.").dispensable(),
+    attribute("cache_to", &List(&Text), "Where cached steps go.").dispensable(),
     attribute("no_cache", &Flag, "Whether all steps are run again."),
     attribute("no_cache_filter", &Texts, "Stages whose steps are run again.").unique(Unique::Refused),
     attribute("additional_contexts", &Pairs(Unset::Wrong), "More contexts by name.").unique(Unique::Text),

@@ -270,6 +270,8 @@ pub(crate) enum Support {
     Honoured,
     /// Nothing yet: the project cannot be started.
     NotYet,
+    /// Nothing yet: what comes out is the same without it.
+    Dispensable,
     /// Nothing: it is for Swarm.
     Swarm,
     /// Nothing: it is for Windows.
@@ -321,6 +323,10 @@ impl Attribute {
 
     pub(crate) const fn windows(self) -> Self {
         Self { support: Support::Windows, ..self }
+    }
+
+    pub(crate) const fn dispensable(self) -> Self {
+        Self { support: Support::Dispensable, ..self }
     }
 
     pub(crate) const fn elsewhere(self) -> Self {
