@@ -107,7 +107,7 @@ mod tests {
         let text = |what: &str| {
             format!("error: `{what}` is known to Docker Compose, but trice does not honour it yet")
         };
-        assert_eq!(refusal("commit --pause web"), text("commit"));
+        assert_eq!(refusal("pause web"), text("pause"));
         assert_eq!(refusal("up --watch"), text("--watch"));
         assert_eq!(refusal("up -w"), text("--watch"));
         assert_eq!(refusal("down --rmi all"), text("--rmi"));
