@@ -21,8 +21,9 @@ const SPEC: &str = r#"{
         "seccomp": "default", "ulimits": {}, "oom_score_adj": null
     },
     "hostname": "web", "domainname": null, "mounts": [], "shm_size": 67108864, "read_only": false, "init": false,
-    "network": {"instance": "shop-web-1"}, "aliases": {}, "links": [], "links_env": "off", "exposed": [],
-    "published": [], "hosts": [], "resolver": {"servers": [], "search": null, "options": []}, "sysctls": {},
+    "network": {"instance": "shop-web-1"}, "aliases": {}, "links": [], "external_links": [],
+    "links_env": "off", "exposed": [],
+    "published": [], "publish": "direct", "hosts": [], "resolver": {"servers": [], "search": null, "options": []}, "sysctls": {},
     "privileged": false, "masked_paths": ["/proc/kcore"], "readonly_paths": ["/proc/sys"],
     "resources": {
         "memory": null, "memory_reservation": null, "memory_swap": null, "nano_cpus": null, "cpu_quota_us": null,
