@@ -22,7 +22,8 @@ use trice_api::stream::{StreamEnd, StreamNotice, StreamRequest};
 use trice_model::container::{ExecSpec, ExitStatus};
 use trice_model::intent::Intent;
 use trice_model::name::ContainerName;
-use trice_runtime::container::ExecStdio;
+use trice_runtime::container::{CreateError, ExecStdio, Prepared};
+use trice_runtime::keeper::link::Link;
 
 use crate::event::{Entrance, Question};
 use crate::failure;
@@ -145,22 +146,50 @@ async fn exec(
     let descriptors = begun(requests).await?;
     let entrance = service.ask_for(|reply| Question::Enter(call.container, reply)).await??;
     let stdio = stdio(&call.process, descriptors)?;
-    let key = format!("exec/{}", unique());
-    let (follower, ended) = oneshot::channel();
-    service.ask(Question::Follow(key.clone(), follower));
-    let Entrance { spec, init, .. } = entrance;
-    let init = Arc::new(init);
-    let (process, backends, inside) =
-        (call.process.over(&spec.process), service.backends.clone(), init.clone());
-    let begun = tokio::task::spawn_blocking(move || {
-        let exec = ExecSpec { container: spec.id.clone(), process };
-        let made = backends.containers.exec(&key, &exec, &spec, inside.as_fd(), stdio);
-        made.map_err(|error| failure::of_container(&format!("exec in {}", spec.name), &error))
-    });
-    let prepared = begun.await.map_err(|error| Fault::of(Code::Internal, &error))??;
+    let name = entrance.spec.name.clone();
+    let process = call.process.over(&entrance.spec.process);
+    let exec = ExecSpec { container: entrance.spec.id.clone(), process };
+    let inside = Arc::new((entrance, exec, stdio));
+    let (prepared, ended) = loop {
+        let (follower, ended) = oneshot::channel();
+        let key = format!("exec/{}", unique());
+        service.ask(Question::Follow(key.clone(), follower));
+        let link = service.backends.containers.link();
+        let made = make(key, inside.clone(), service).await?;
+        match made {
+            Ok(prepared) => break (prepared, ended),
+            // Nobody made it, and nobody would tell of its end: the next keeper does both.
+            Err(error) if error.is_of_keeper() && succeeded(link, service).await => {}
+            Err(error) => return Err(failure::of_container(&format!("exec in {name}"), &error)),
+        }
+    };
+    // From here on only the process holds its streams.
+    drop(inside);
     let terminal: Vec<_> = prepared.terminal.iter().map(AsFd::as_fd).collect();
     writer.send(&StreamNotice::Started, &terminal).map_err(|_| gone())?;
     follow(requests, ended, &prepared.pidfd).await
+}
+
+/// Has the keeper make a process in a container.
+async fn make(
+    key: String,
+    inside: Arc<(Entrance, ExecSpec, ExecStdio)>,
+    service: &Service,
+) -> Result<Result<Prepared, CreateError>, Fault> {
+    let backends = service.backends.clone();
+    let begun = tokio::task::spawn_blocking(move || {
+        let (Entrance { spec, init, .. }, exec, stdio) = &*inside;
+        let stdio = stdio.try_clone().map_err(CreateError::Spawn)?;
+        backends.containers.exec(&key, exec, spec, init.as_fd(), stdio)
+    });
+    begun.await.map_err(|error| Fault::of(Code::Internal, &error))
+}
+
+/// Waits until another keeper has taken over from the one behind `link`; `false` if none does.
+async fn succeeded(link: Link, service: &Service) -> bool {
+    let backends = service.backends.clone();
+    let waited = tokio::task::spawn_blocking(move || backends.containers.wait_for_successor(&link));
+    waited.await.unwrap_or(false)
 }
 
 /// Passes signals on until the process has ended. It lives on if the client goes.

@@ -17,7 +17,8 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -112,6 +113,13 @@ pub enum CreateError {
     Died,
 }
 
+impl CreateError {
+    /// Whether the keeper died before it made the process.
+    pub fn is_of_keeper(&self) -> bool {
+        matches!(self, Self::Spawn(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
 /// Opens the folder of a volume, or one inside it.
 pub type OpenVolume<'a> = &'a (
         dyn Fn(&VolumeName, Option<&Path>) -> Result<OwnedFd, Box<dyn std::error::Error + Send + Sync>> + Sync
@@ -159,13 +167,31 @@ pub enum ExecStdio {
     Terminal,
 }
 
+impl ExecStdio {
+    /// Returns the same streams once more.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Streams { stdin, stdout, stderr } => Self::Streams {
+                stdin: stdin.as_ref().map(OwnedFd::try_clone).transpose()?,
+                stdout: stdout.try_clone()?,
+                stderr: stderr.try_clone()?,
+            },
+            Self::Terminal => Self::Terminal,
+        })
+    }
+}
+
+/// How long another keeper may take to begin.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(10);
+
 /// The back end for containers.
 #[derive(Debug)]
 pub struct Containers {
     directories: Directories,
     cgroups: Cgroups,
     facts: Facts,
-    link: RwLock<Link>,
+    link: Mutex<Link>,
+    relinked: Condvar,
     pump: Pump,
     filters: Filters,
     trash: Trash,
@@ -186,18 +212,27 @@ impl Containers {
         let vault = Vault::open(&directories.run);
         let vault =
             vault.map_err(|source| CreateError::Folder { path: vault::folder(&directories.run), source })?;
-        let (link, filters) = (RwLock::new(link), Filters::default());
-        Ok(Self { directories, cgroups, facts, link, pump, filters, trash, vault })
+        let (link, relinked, filters) = (Mutex::new(link), Condvar::new(), Filters::default());
+        Ok(Self { directories, cgroups, facts, link, relinked, pump, filters, trash, vault })
     }
 
     /// Uses `link` from now on: its keeper has taken over from one that died.
     pub fn relink(&self, link: Link) {
-        *self.link.write().unwrap_or_else(PoisonError::into_inner) = link;
+        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = link;
+        self.relinked.notify_all();
+    }
+
+    /// Waits until another keeper has taken over from the one behind `link`; `false` if none has in time.
+    pub fn wait_for_successor(&self, link: &Link) -> bool {
+        let current = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |current: &mut Link| current.is(link);
+        let waited = self.relinked.wait_timeout_while(current, TAKEN_OVER_WITHIN, same);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// The link to the keeper.
     pub fn link(&self) -> Link {
-        self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The folder of a container that outlives a reboot.

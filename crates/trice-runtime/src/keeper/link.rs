@@ -94,6 +94,11 @@ impl Link {
         receiver.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
     }
 
+    /// Whether `other` leads to the same keeper.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.socket, &other.socket)
+    }
+
     /// Has what the keeper says of the child `key` handed to `sender`.
     fn expect(&self, key: &str, sender: SyncSender<io::Result<Spawned>>) -> io::Result<()> {
         let mut waiting = self.waiting();
