@@ -280,11 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn as_many_layers_are_stacked_as_the_kernel_takes_by_the_new_call_and_by_the_old() {
+    fn as_many_layers_are_stacked_as_the_kernel_takes_by_the_call_that_it_has_and_by_the_old_one() {
         for layers in [1, 127, 500] {
             let wanted: Vec<_> = (0..layers).map(|index| format!("file-{index:03}")).collect();
-            let by_layers = |layers| overlay_by_layers(layers, &mut Litter::default());
-            for mount in [by_layers as fn(u32) -> io::Result<()>, overlay_by_options] {
+            let as_usual = |layers| mount_overlay(layers, &mut Litter::default());
+            for mount in [as_usual as fn(u32) -> io::Result<()>, overlay_by_options] {
                 assert_eq!(names_in_root(layers, mount), wanted, "{layers}");
             }
         }
