@@ -323,9 +323,6 @@ pub struct ImportImage {
     /// What it is made for; `None` is this machine.
     #[serde(default)]
     pub platform: Option<String>,
-    /// Instructions of a Dockerfile that say how its containers are.
-    #[serde(default)]
-    pub changes: Vec<String>,
 }
 
 impl Call for ImportImage {

@@ -34,6 +34,5 @@ pub mod pattern;
 mod properties;
 mod stages;
 mod statement;
-mod suggest;
 pub mod wanted;
 mod word;

@@ -4,9 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use trice_model::suggest::nearest;
+
 use crate::expand::ExpandError;
 use crate::parse::Wrong;
-use crate::suggest::closest;
 
 /// A mount of a step, with variables filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,7 +263,7 @@ fn known(key: &str) -> Result<(), Wrong> {
         return Ok(());
     }
     let wrong = Wrong::new(format!("`--mount` does not know `{key}`"));
-    Err(match closest(key, KEYS) {
+    Err(match nearest(key, KEYS) {
         Some(close) => wrong.hint(format!("did you mean `{close}`?")),
         None => wrong,
     })

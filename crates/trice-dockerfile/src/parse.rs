@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use trice_model::suggest::nearest;
+
 use crate::dockerfile::{Dockerfile, Stage};
 use crate::instruction::{
     AddForm, ArgForm, CommandForm, CopyForm, Files, HealthForm, Heredoc, Instruction, Network, Pair, Placed,
@@ -11,7 +13,6 @@ use crate::instruction::{
 use crate::mistake::{Lines, Mistake, Mistakes};
 use crate::mount;
 use crate::statement::{INSTRUCTIONS, Statement, statements};
-use crate::suggest::closest;
 use crate::word::{Json, Split, at_blanks, first_word, json, quoted, split};
 
 /// Reads a Dockerfile.
@@ -185,7 +186,7 @@ fn read(statement: &Statement, escape: char) -> Result<Read, Wrong> {
 fn unknown(name: &str) -> Wrong {
     let shown: String = name.chars().take(40).collect();
     let wrong = Wrong::new(format!("there is no instruction `{shown}`"));
-    match closest(name, INSTRUCTIONS) {
+    match nearest(name, INSTRUCTIONS) {
         Some(close) => wrong.hint(format!("did you mean `{close}`?")),
         None => wrong.hint("a line that belongs to the one before needs `\\` at the end of that one"),
     }
@@ -481,7 +482,7 @@ impl Flags {
             let name = name.trim_start_matches('-');
             let Some(&known_name) = known.iter().find(|known| **known == name) else {
                 let wrong = Wrong::new(format!("`{keyword}` does not know `--{name}`"));
-                return Err(match closest(name, known.iter().copied()) {
+                return Err(match nearest(name, known.iter().copied()) {
                     Some(close) => wrong.hint(format!("did you mean `--{close}`?")),
                     None => wrong,
                 });

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use trice_model::suggest::nearest;
+
 use crate::dockerfile::Dockerfile;
 use crate::expand::{ExpandError, NoVariables, Reading, Variables, word};
 use crate::graph::{Base, BaseRef};
@@ -9,7 +11,6 @@ use crate::instruction::{Instruction, Placed};
 use crate::mistake::{Lines, Mistake};
 use crate::mount::sources;
 use crate::parse::parse_trigger;
-use crate::suggest::closest;
 use crate::wanted::Wanted;
 
 /// On what a stage is based.
@@ -188,7 +189,7 @@ impl Stages {
         by_name.or_else(by_number).ok_or_else(|| {
             let mistake =
                 Mistake::new(dockerfile.stages[last].lines, format!("there is no stage `{target}`"));
-            match closest(target, self.names.keys().map(String::as_str)) {
+            match nearest(target, self.names.keys().map(String::as_str)) {
                 Some(close) => mistake.hint(format!("did you mean `{close}`?")),
                 None if self.names.is_empty() => mistake.hint("give a stage a name: `FROM IMAGE AS NAME`"),
                 None => {

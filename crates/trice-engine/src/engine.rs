@@ -189,7 +189,7 @@ impl Engine {
             }
             Event::ForeignEnd { container, exit } => self.begin_end(&container, exit),
             Event::Finished { container, exit } => self.ended(&container, exit),
-            Event::RestartDue { container, run } => self.restart_due(&container, run),
+            Event::RestartDue { container } => self.restart_due(&container),
             Event::Restarted { container, result } => self.restarted(&container, result),
             Event::GraceOver { container, run } => self.grace_over(&container, run),
             Event::ProbeDue { container, run } => self.probe_due(&container, run),

@@ -42,7 +42,7 @@ pub(crate) enum Event {
     /// What was left of a container's process has been put away.
     Finished { container: ContainerId, exit: ExitStatus },
     /// A container's delay before its next start is over.
-    RestartDue { container: ContainerId, run: u64 },
+    RestartDue { container: ContainerId },
     /// A container that was restarted by itself runs, or could not.
     Restarted { container: ContainerId, result: Result<Outcome, Fault> },
     /// A container that was asked to end has had its time.

@@ -102,7 +102,7 @@ impl Engine {
             self.free_ports(free);
         }
         if let Next::StartAt(at) = next {
-            self.later(at.since(now), Event::RestartDue { container: id.clone(), run: process.run });
+            self.later(at.since(now), Event::RestartDue { container: id.clone() });
         }
         self.changed.insert(project);
         self.remember(id);
@@ -112,7 +112,7 @@ impl Engine {
     }
 
     /// Starts a container again whose delay is over.
-    pub(crate) fn restart_due(&mut self, id: &ContainerId, _run: u64) {
+    pub(crate) fn restart_due(&mut self, id: &ContainerId) {
         let state = self.world.found.containers.get(id).map(|container| container.state);
         if !matches!(state, Some(ContainerState::Restarting { at, .. }) if at <= now()) {
             return;

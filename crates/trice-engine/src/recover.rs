@@ -203,7 +203,7 @@ fn take_back_processes(engine: &mut Engine, inventory: &mut Inventory) {
     }
     for (id, container) in &engine.world.found.containers {
         if let ContainerState::Restarting { at, .. } = container.state {
-            let event = Event::RestartDue { container: id.clone(), run: 0 };
+            let event = Event::RestartDue { container: id.clone() };
             engine.later(at.since(crate::engine::now()), event);
         }
     }

@@ -1,5 +1,8 @@
 //! The JSON Schema of what lies in the store, as it lies in `schemas/store.schema.json`.
 
+use std::fs;
+use std::path::Path;
+
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 use trice_build::record::{FilesRecord, StepRecord};
@@ -29,6 +32,11 @@ fn the_schema_is_that_of_the_types() {
     add::<NameRecord>(&mut generator, &mut tables);
     add::<ArchiveRecord>(&mut generator, &mut tables);
     add::<VolumeRecord>(&mut generator, &mut tables);
+    let crates = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap().flatten();
+    let texts = crates.filter_map(|one| fs::read_to_string(one.path().join("src/record.rs")).ok());
+    let records: usize =
+        texts.map(|text| text.lines().filter(|line| line.starts_with("impl Record for")).count()).sum();
+    assert_eq!(tables.len(), records, "a record is not in the schema");
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What lies in the store of trice's engine",

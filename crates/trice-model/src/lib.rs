@@ -4,6 +4,7 @@
 //! project ── service ── build, command, health, port, mount, restart     what is wanted
 //! container, network, volume, image, registry                            what back ends are asked for, what they find
 //! name, id, units, signal, capability                                    the words of the above
+//! suggest                                                                the word that was probably meant
 //! ```
 //!
 //! Invariants:
@@ -30,6 +31,7 @@ pub mod registry;
 pub mod restart;
 pub mod service;
 pub mod signal;
+pub mod suggest;
 mod text;
 pub mod time;
 pub mod units;

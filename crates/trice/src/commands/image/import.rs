@@ -38,7 +38,6 @@ pub(crate) async fn run(args: &ImportArgs, invocation: &Invocation) -> Result<u8
         name: args.name.clone(),
         message: args.message.clone(),
         platform: args.platform.clone(),
-        changes: Vec::new(),
     };
     let ids = exchange(&invocation.engine()?, &call, vec![descriptor]).await?;
     output::print_lines(ids)?;
