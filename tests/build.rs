@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
+
 use crate::scenario::{Scenario, scenario_of};
 
 const TOOLS: [&str; 12] =
@@ -63,6 +65,20 @@ fn holds(folder: &Path, text: &[u8]) -> bool {
 }
 
 const SIMPLE: &str = "FROM BASE\nENV A=1\nWORKDIR /app\nCOPY src/ .\nRUN echo \"$A $(cat file)\" > made\nCMD [\"sleep\", \"1000\"]\n";
+
+#[test]
+fn a_build_whose_client_has_gone_ends_what_it_executes() {
+    project("", "FROM BASE\nRUN sleep 1000\n", |shop| {
+        let executes = || shop.traces().iter().any(|trace| trace.contains("sleep 1000"));
+        for signal in [Signal::INT, Signal::KILL] {
+            let build = shop.begin("build");
+            shop.wait_for("the command to run", executes);
+            build.signal(signal);
+            build.wait();
+            shop.wait_for("the command to end", || !executes());
+        }
+    });
+}
 
 #[test]
 fn an_image_is_built_when_it_is_missing_and_again_when_that_is_asked_for() {

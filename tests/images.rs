@@ -94,7 +94,7 @@ fn pull_fetches_what_the_services_name_and_says_what_it_could_not() {
             services.map(|(name, image, more)| format!("  {name}: {{ image: '{image}', {more} }}\n"));
         shop.rewrite(&format!("name: shop\nservices:\n{}", services.concat()));
         let failed = shop.trice("pull").code(1);
-        assert!(failed.stderr().contains(&format!("image {gone}: pull `{gone}`")), "{}", failed.stderr());
+        assert!(failed.stderr().contains(&format!("error: pull `{gone}`")), "{}", failed.stderr());
         assert!(failed.stderr().contains(&format!(" Image {there}  Pulled")), "{}", failed.stderr());
         shop.trice("image rm").code(1);
         shop.trice(&format!("image rm {there}")).success();

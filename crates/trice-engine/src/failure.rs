@@ -57,7 +57,13 @@ pub(crate) fn of_container(what: &str, error: &CreateError) -> Fault {
 
 /// An image that could not be had.
 pub(crate) fn of_image(image: &impl ToString, error: &FetchError) -> Fault {
-    about(&format!("image {}", image.to_string()), Fault::of(Code::Image, error))
+    let fault = Fault::of(Code::Image, error);
+    match error {
+        FetchError::Source { .. } | FetchError::Load { .. } => fault, // they name the image
+        FetchError::Rootfs(_) | FetchError::Read(_) | FetchError::Commit(_) => {
+            about(&format!("image {}", image.to_string()), fault)
+        }
+    }
 }
 
 /// An image that could not be sent.

@@ -111,9 +111,11 @@ impl EngineSandbox {
                     return Ok((!is_killed).then_some(exit));
                 }
                 _ = ticks.changed() => tell(log.next_lines()?, written),
-                _ = look.tick(), if !is_killed && stop.load(Ordering::Relaxed) => {
-                    is_killed = true;
-                    containers.kill(id)?;
+                _ = look.tick(), if !is_killed => {
+                    if stop.load(Ordering::Relaxed) {
+                        is_killed = true;
+                        containers.kill(id)?;
+                    }
                 }
             }
         }
