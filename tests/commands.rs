@@ -250,18 +250,22 @@ fn run_makes_a_container_of_its_own() {
 fn a_terminal_is_given_where_there_is_one() {
     scenario(DESK, |desk| {
         desk.trice("up -d talker").success();
-        // script(1) gives a terminal to what it runs.
+        // script(1) gives a terminal to what it runs. Its input stays open: at an end of file it would type one.
         let trice = env!("CARGO_BIN_EXE_trice");
         let line = format!("{trice} exec talker sh -c 'tty; stty size; test -t 0 && test -t 1 && echo both'");
-        let output = std::process::Command::new("script")
+        let mut script = std::process::Command::new("script")
             .args(["--quiet", "--return", "--command", &format!("stty cols 91 rows 17; {line}"), "/dev/null"])
             .current_dir(desk.file().parent().unwrap())
             .env("COMPOSE_FILE", desk.file())
             .env("TRICE_DATA", desk.data())
             .env("TRICE_RUN", desk.run_directory())
-            .stdin(std::process::Stdio::null())
-            .output()
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
             .expect("script(1)");
+        let input = script.stdin.take();
+        let output = script.wait_with_output().expect("script(1)");
+        drop(input);
         let shown = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
         assert!(shown.ends_with("/dev/pts/0\n17 91\nboth\n"), "{shown}");
     });

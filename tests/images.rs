@@ -101,7 +101,7 @@ fn pull_fetches_what_the_services_name_and_says_what_it_could_not() {
         shop.trice("pull web").success();
         shop.trice("pull --include-deps web").code(1);
         let ignored = shop.trice("pull --ignore-pull-failures").success().stderr();
-        assert!(ignored.contains("warning: image"), "{ignored}");
+        assert!(ignored.contains(&format!("warning: pull `{gone}`")), "{ignored}");
         assert_eq!(shop.trice("pull -q web").success().stderr(), "");
         let plain = shop.trice("pull --policy missing web").success().stderr();
         assert!(!plain.contains("Pull"), "{plain}");
@@ -387,7 +387,8 @@ fn what_services_build_is_sent_where_its_name_says_and_what_they_do_not_is_not()
             "name: shop\nservices:\n  made:\n    image: {made}\n    build: {{ dockerfile_inline: \"{dockerfile}\" }}\n  web: {{ image: '{base}' }}\n"
         ));
         let pulled = shop.trice("pull made").success().stderr();
-        assert!(pulled.contains("warning: image") && pulled.contains("`trice build` makes"), "{pulled}");
+        let warned = format!("warning: pull `{made}`");
+        assert!(pulled.contains(&warned) && pulled.contains("`trice build` makes"), "{pulled}");
         shop.trice("push made").code(1);
         shop.trice("build").success();
         let sent = shop.trice("push").success().stderr();

@@ -6,6 +6,7 @@ use crate::inside::copy::CopyError;
 use trice_api::fault::{Code, Fault};
 use trice_image::images::FetchError;
 use trice_image::images::push::PushError;
+use trice_model::image::ImageRef;
 use trice_network::port::PortError;
 use trice_plan::mistake::PlanError;
 use trice_runtime::container::CreateError;
@@ -56,12 +57,12 @@ pub(crate) fn of_container(what: &str, error: &CreateError) -> Fault {
 }
 
 /// An image that could not be had.
-pub(crate) fn of_image(image: &impl ToString, error: &FetchError) -> Fault {
-    let fault = Fault::of(Code::Image, error);
+pub(crate) fn of_image(image: &ImageRef, error: &FetchError) -> Fault {
+    let fault = Fault { image: Some(image.clone()), ..Fault::of(Code::Image, error) };
     match error {
         FetchError::Source { .. } | FetchError::Load { .. } => fault, // they name the image
         FetchError::Rootfs(_) | FetchError::Read(_) | FetchError::Commit(_) => {
-            about(&format!("image {}", image.to_string()), fault)
+            about(&format!("image {image}"), fault)
         }
     }
 }

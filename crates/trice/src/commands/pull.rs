@@ -77,13 +77,11 @@ pub(crate) async fn run(args: &PullArgs, invocation: &mut Invocation) -> Result<
     skipped.iter().for_each(|image| progress.step(&skip(image)));
     let call = PullImages { images: images.into_iter().collect(), platform: None, access };
     let transferred = transfer(&engine, call, &mut progress).await?;
-    let is_warning = |fault: &Fault| {
-        let can_be_built = |image: &ImageRef| fault.message.starts_with(&format!("image {image}: "));
-        args.ignore_pull_failures || buildable.iter().any(can_be_built)
-    };
+    let can_be_built = |fault: &Fault| fault.image.as_ref().is_some_and(|image| buildable.contains(image));
+    let is_warning = |fault: &Fault| args.ignore_pull_failures || can_be_built(fault);
     let (warnings, faults): (Vec<_>, Vec<_>) = transferred.faults.into_iter().partition(is_warning);
     warnings.iter().for_each(|fault| invocation.talk("warning", &fault.message));
-    if warnings.iter().any(|fault| buildable.iter().any(|image| fault.message.contains(&image.to_string()))) {
+    if warnings.iter().any(can_be_built) {
         invocation.talk("note", "`trice build` makes those images that services build");
     }
     if faults.is_empty() { Ok(0) } else { Err(Places::default().failure(faults)) }
