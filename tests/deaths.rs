@@ -3,7 +3,9 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::scenario::{Scenario, get, scenario};
+use trice_plan::realm::Realm;
+
+use crate::scenario::{Scenario, get, run, scenario};
 
 const HARBOUR: &str = "tests/scenarios/harbour/compose.yaml";
 const ENGINE: &str = "trice-engine";
@@ -88,6 +90,24 @@ fn killed_on_the_way(harbour: &Scenario, line: &str, moments: &mut Moments) -> u
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{line} after {kills} kills\n{said}\n{}", harbour.log());
     kills
+}
+
+#[test]
+fn packet_filters_that_a_dead_engine_left_behind_go_with_the_next_one() {
+    scenario(HARBOUR, |harbour| {
+        let mark = Realm::new(&harbour.run_directory(), "").mark();
+        // Killed between two of its steps, it leaves one of two tables, or a rule in a table of others.
+        run("nft", &["add", "table", "bridge", &format!("{mark}-harbour")]);
+        run("nft", &["add", "table", "inet", &format!("{mark}-gone")]);
+        run("nft", &["add", "table", "ip", "others"]);
+        run("nft", &["add", "chain ip others forward { type filter hook forward priority 0; policy drop; }"]);
+        run("nft", &[&format!("add rule ip others forward iifname \"tr0*\" accept comment {mark}")]);
+        harbour.trice("doctor");
+        let ruleset = run("nft", &["list", "ruleset"]);
+        assert!(ruleset.contains("others") && !ruleset.contains("trice-"), "{ruleset}");
+        run("nft", &["delete", "table", "ip", "others"]);
+        harbour.must_be_gone();
+    });
 }
 
 #[test]

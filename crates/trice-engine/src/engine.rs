@@ -63,8 +63,9 @@ pub(crate) struct Engine {
     pub(crate) proxies: BTreeMap<HostSide, (ProjectName, Proxy)>,
     /// What is to be looked at when the host's network has settled.
     pub(crate) unsettled: BTreeSet<Change>,
-    /// The bridges whose packets the packet filters of others let through.
-    pub(crate) admitted: Vec<LinkName>,
+    /// The bridges whose packets the packet filters of others let through; absent until that has been seen to, since
+    /// a former engine may have left rules.
+    pub(crate) admitted: Option<Vec<LinkName>>,
     /// Routes that overlap our networks and have been told of.
     pub(crate) warned: BTreeSet<String>,
     /// The tables that are in force.
@@ -134,7 +135,7 @@ impl Engine {
             firewalls: BTreeMap::new(),
             proxies: BTreeMap::new(),
             unsettled: BTreeSet::new(),
-            admitted: Vec::new(),
+            admitted: None,
             warned: BTreeSet::new(),
             changed: BTreeSet::new(),
             records: None,

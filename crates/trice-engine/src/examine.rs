@@ -23,7 +23,11 @@ impl Engine {
         let neighbours = neighbours::look(&realm.mark())
             .map_err(|error| failure::of("look at the host's packet filters", &error))?;
         let mut findings: Vec<FindingView> = abilities.iter().map(of_ability).collect();
-        findings.extend(of_neighbours(&neighbours, !self.admitted.is_empty(), &realm.link_prefix()));
+        findings.extend(of_neighbours(
+            &neighbours,
+            self.admitted.as_ref().is_some_and(|links| !links.is_empty()),
+            &realm.link_prefix(),
+        ));
         findings.extend(self.of_forwarding());
         findings.extend(of_resolvers(&self.world.found.host));
         findings.extend(of_conflicts(&self.world.found));

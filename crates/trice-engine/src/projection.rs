@@ -17,7 +17,7 @@ use crate::world::HostSide;
 impl Engine {
     /// Brings names and packet filters of the projects that changed in line with what is known.
     pub(crate) fn project(&mut self) {
-        if self.changed.is_empty() {
+        if self.changed.is_empty() && self.admitted.is_some() {
             return;
         }
         self.backends.names.replace(&self.all_names());

@@ -18,8 +18,9 @@ use trice_api::fault::Fault;
 use trice_model::container::{ContainerState, ExitStatus, NetworkNamespace};
 use trice_model::id::ContainerId;
 use trice_model::name::ProjectName;
-use trice_model::network::{ObservedInstance, ObservedNetwork};
+use trice_model::network::{FirewallSpec, ObservedInstance, ObservedNetwork};
 use trice_model::port::PublishedPort;
+use trice_network::firewall;
 use trice_runtime::keeper::link::{Inventory, Spawned};
 
 use crate::backends::Backends;
@@ -91,6 +92,7 @@ pub(crate) fn recover(
     free_ports_of_strangers(engine, &mut inventory);
     put_away_strangers(&backends, &engine.world, &inventory)?;
     engine.changed.extend(engine.world.projects());
+    take_back_firewalls(engine)?;
     engine.resume(recorded.intents, rebooted);
     Ok(())
 }
@@ -305,6 +307,19 @@ fn end_unseen(engine: &mut Engine, id: &ContainerId) {
     };
     engine.world.processes.insert(id.clone(), process);
     engine.begin_end(id, ExitStatus::Unknown);
+}
+
+/// Takes in the packet filters that there are: what they say is not known, and those of projects that are gone go.
+fn take_back_firewalls(engine: &mut Engine) -> Result<(), Fault> {
+    let realm = &engine.backends.realm;
+    let tables = firewall::observe_firewalls(&realm.mark())
+        .map_err(|error| failure::of("look at the packet filters", &error))?;
+    for table in tables {
+        let Some(project) = realm.project_of_table(&table) else { continue };
+        engine.changed.insert(project.clone());
+        engine.firewalls.insert(project, FirewallSpec { table, ..FirewallSpec::default() });
+    }
+    Ok(())
 }
 
 /// Has ports become free that are reserved for nobody: an operation that goes on may want the same again.

@@ -87,8 +87,10 @@ impl Engine {
     /// Looks at what has changed.
     pub(crate) fn network_settled(&mut self) -> Handled {
         let changes = std::mem::take(&mut self.unsettled);
-        if changes.contains(&Change::Filters) && !self.admitted.is_empty() {
-            self.change_neighbours(self.admitted.clone());
+        if changes.contains(&Change::Filters)
+            && let Some(links) = self.admitted.clone().filter(|links| !links.is_empty())
+        {
+            self.change_neighbours(links);
         }
         if changes.contains(&Change::Routes) {
             self.look_at_routes();
@@ -108,7 +110,7 @@ impl Engine {
     pub(crate) fn admit(&mut self) {
         let bridges = self.firewalls.values().flat_map(|firewall| &firewall.bridges);
         let links: Vec<LinkName> = bridges.map(|bridge| bridge.link.clone()).collect();
-        if links != self.admitted {
+        if self.admitted.as_ref() != Some(&links) {
             self.change_neighbours(links);
         }
     }
@@ -128,7 +130,7 @@ impl Engine {
             let error: &NeighbourError = &error;
             tracing::error!(error = error as &dyn std::error::Error, "live with other packet filters");
         }
-        self.admitted = links;
+        self.admitted = Some(links);
     }
 
     /// Tells of routes that have come over our networks.

@@ -442,7 +442,7 @@ pub struct ObservedInstance {
 }
 
 /// The packet filter of one project, whole: it replaces what was there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FirewallSpec {
     /// The table's name.
     pub table: String,

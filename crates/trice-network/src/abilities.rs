@@ -83,5 +83,5 @@ fn takes_table(family: Family, name: &str) -> bool {
     let table = Table { family, name: name.to_owned(), sets: Vec::new(), chains: Vec::new() };
     let taken = nftables::replace(&mut owner, &[table]).is_ok();
     // What could not be made need not go.
-    taken && nftables::remove(&mut owner, family, name).is_ok()
+    taken && nftables::remove(&mut owner, &[family], name).is_ok()
 }

@@ -12,6 +12,7 @@ mod rules;
 mod sets;
 mod version;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use trice_model::network::{FirewallPort, FirewallSpec, Way};
@@ -94,19 +95,19 @@ pub enum Guarding {
 /// # Errors
 /// [`FirewallError`].
 pub fn remove_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<(), FirewallError> {
-    nftables::remove(owner, rules::FAMILY, &spec.table)?;
-    if nftables::exists(guard::FAMILY, &spec.table).unwrap_or(false) {
-        nftables::remove(owner, guard::FAMILY, &spec.table)?;
-    }
+    // The kernel may lack frames' part of nf_tables.
+    let is_guarded = nftables::exists(guard::FAMILY, &spec.table).unwrap_or(false);
+    let families = [rules::FAMILY, guard::FAMILY];
+    nftables::remove(owner, &families[..=usize::from(is_guarded)], &spec.table)?;
     let without_backends = |port: &FirewallPort| FirewallPort { backends: Vec::new(), ..port.clone() };
     let ports: Vec<FirewallPort> = spec.published.iter().map(without_backends).collect();
     Ok(forget_stale_flows(&ports)?)
 }
 
-/// Tells whether there is a packet filter of this name.
+/// Returns the names of the packet filters that begin with `prefix`.
 ///
 /// # Errors
 /// [`FirewallError::Nftables`].
-pub fn observe_firewall(table: &str) -> Result<bool, FirewallError> {
-    Ok(nftables::exists(rules::FAMILY, table)?)
+pub fn observe_firewalls(prefix: &str) -> Result<BTreeSet<String>, FirewallError> {
+    Ok(nftables::names(prefix)?)
 }

@@ -16,12 +16,13 @@ pub(crate) mod set;
 pub(crate) mod table;
 pub(crate) mod value;
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
 use crate::netlink::{Netlink, NetlinkError, NetlinkFamily};
-use message::{Ownership, Subject, Transaction, get_table};
+use message::{Ownership, Subject, Transaction, get_table, list_tables, table_name};
 use table::{Family, Table};
 
 /// Why a table of the packet filter is not as it was asked for.
@@ -123,14 +124,21 @@ pub(crate) fn replace(owner: &mut TableOwner, tables: &[Table]) -> Result<(), Nf
     )
 }
 
-/// Deletes the table of this name. That there is none does not hinder.
-pub(crate) fn remove(owner: &mut TableOwner, family: Family, name: &str) -> Result<(), NftablesError> {
+/// Deletes the tables of this name, in one transaction. That there are none does not hinder.
+pub(crate) fn remove(owner: &mut TableOwner, families: &[Family], name: &str) -> Result<(), NftablesError> {
     perform_first_that_fits(
         &mut owner.0,
         name,
         &[(Ownership::OwnedAndPersistent, Ownership::Shared), (Ownership::Shared, Ownership::Shared)],
-        |found, _| Transaction::remove(family, name, found),
+        |found, _| Transaction::remove(families, name, found),
     )
+}
+
+/// Returns the names of all tables that begin with `prefix`.
+pub(crate) fn names(prefix: &str) -> Result<BTreeSet<String>, NftablesError> {
+    let found = TableOwner::open()?.0.dump(&list_tables(), |_, body| Ok(table_name(body)));
+    let found = found.map_err(|error| explain(prefix, error, &[Subject::Table]))?;
+    Ok(found.into_iter().flatten().filter(|name| name.starts_with(prefix)).collect())
 }
 
 /// Returns whether there is a table of this name.

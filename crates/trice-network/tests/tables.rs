@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, abort};
 
 use trice_model::network::{FirewallBridge, FirewallSpec};
-use trice_network::firewall::{FirewallError, apply_firewall, observe_firewall, remove_firewall};
+use trice_network::firewall::{FirewallError, apply_firewall, observe_firewalls, remove_firewall};
 use trice_network::nftables::{NftablesError, TableOwner};
 
 use crate::place::Place;
@@ -31,7 +31,7 @@ fn apply(place: &Place, ports: &[&str]) -> TableOwner {
 }
 
 fn exists(place: &Place) -> bool {
-    place.run(|| observe_firewall(TABLE)).unwrap()
+    place.run(|| observe_firewalls(TABLE)).unwrap().contains(TABLE)
 }
 
 fn published_ports(place: &Place) -> String {

@@ -72,10 +72,15 @@ impl Realm {
 
     /// Returns the name of the packet filter's table of `project`.
     pub fn table(&self, project: &ProjectName) -> String {
-        format!("trice-{}-{project}", self.tag)
+        format!("{}-{project}", self.mark())
     }
 
-    /// Returns the comment that rules of this engine bear in packet filters of others.
+    /// Returns the project whose packet filter's table has this name.
+    pub fn project_of_table(&self, table: &str) -> Option<ProjectName> {
+        table.strip_prefix(&self.mark())?.strip_prefix('-')?.parse().ok()
+    }
+
+    /// Returns how the names of this engine's tables begin, and the comment that its rules bear in tables of others.
     pub fn mark(&self) -> String {
         format!("trice-{}", self.tag)
     }

@@ -17,7 +17,7 @@ use super::rule::Rule;
 use super::set::{Data, Element, Set, Target};
 use super::table::{Chain, Family, Hook, Table};
 use super::value::{Type, Value};
-use crate::attribute::Writer;
+use crate::attribute::{Writer, find};
 use crate::netlink::{Batch, flag};
 
 /// The part of netfilter that messages are for.
@@ -103,12 +103,14 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Returns what deletes the table of this name, whether it is there or not.
-    pub(crate) fn remove(family: Family, name: &str, found: Ownership) -> Self {
+    /// Returns what deletes the tables of this name, whether they are there or not.
+    pub(crate) fn remove(families: &[Family], name: &str, found: Ownership) -> Self {
         let mut transaction = Self::default();
         transaction.begin();
-        transaction.table(NFT_MSG_NEWTABLE, family, name, found);
-        transaction.table(NFT_MSG_DELTABLE, family, name, Ownership::Shared);
+        for family in families {
+            transaction.table(NFT_MSG_NEWTABLE, *family, name, found);
+            transaction.table(NFT_MSG_DELTABLE, *family, name, Ownership::Shared);
+        }
         transaction.end()
     }
 
@@ -260,6 +262,19 @@ pub(crate) fn get_table(family: Family, name: &str) -> Batch {
         Writer::new(bytes).text(NFTA_TABLE_NAME, name);
     });
     batch
+}
+
+/// Returns the question which tables there are, of all families.
+pub(crate) fn list_tables() -> Batch {
+    let mut batch = Batch::default();
+    batch.push(message_type(NFT_MSG_GETTABLE), flag::DUMP, |bytes| bytes.extend_from_slice(&[0; 4]));
+    batch
+}
+
+/// Returns the name of a table that the kernel tells of.
+pub(crate) fn table_name(body: &[u8]) -> Option<String> {
+    let name = find(body.get(4..)?, NFTA_TABLE_NAME)?;
+    Some(String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name)).into_owned())
 }
 
 /// What `nft` keeps beside a set whose keys are in native order: a kind, a length, and the value 1 in four bytes.
