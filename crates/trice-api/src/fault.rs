@@ -19,7 +19,7 @@ pub struct Fault {
     pub path: Option<String>,
     /// The image that it is about, as it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<ImageRef>,
+    pub image: Option<Box<ImageRef>>,
     /// What to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,

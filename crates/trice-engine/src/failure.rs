@@ -58,7 +58,7 @@ pub(crate) fn of_container(what: &str, error: &CreateError) -> Fault {
 
 /// An image that could not be had.
 pub(crate) fn of_image(image: &ImageRef, error: &FetchError) -> Fault {
-    let fault = Fault { image: Some(image.clone()), ..Fault::of(Code::Image, error) };
+    let fault = Fault { image: Some(Box::new(image.clone())), ..Fault::of(Code::Image, error) };
     match error {
         FetchError::Source { .. } | FetchError::Load { .. } => fault, // they name the image
         FetchError::Rootfs(_) | FetchError::Read(_) | FetchError::Commit(_) => {

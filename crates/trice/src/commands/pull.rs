@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &PullArgs, invocation: &mut Invocation) -> Result<
     skipped.iter().for_each(|image| progress.step(&skip(image)));
     let call = PullImages { images: images.into_iter().collect(), platform: None, access };
     let transferred = transfer(&engine, call, &mut progress).await?;
-    let can_be_built = |fault: &Fault| fault.image.as_ref().is_some_and(|image| buildable.contains(image));
+    let can_be_built = |fault: &Fault| fault.image.as_deref().is_some_and(|image| buildable.contains(image));
     let is_warning = |fault: &Fault| args.ignore_pull_failures || can_be_built(fault);
     let (warnings, faults): (Vec<_>, Vec<_>) = transferred.faults.into_iter().partition(is_warning);
     warnings.iter().for_each(|fault| invocation.talk("warning", &fault.message));
