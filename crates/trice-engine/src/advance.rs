@@ -128,7 +128,8 @@ impl Engine {
         record: &IntentRecord,
         fetched: &std::collections::BTreeSet<trice_model::image::ImageRef>,
     ) -> Result<Plan, Vec<Fault>> {
-        observe::refresh(&mut self.world, &self.backends, &record.intent).map_err(|fault| vec![fault])?;
+        observe::refresh(&mut self.world, &self.backends, &mut self.tables, &record.intent)
+            .map_err(|fault| vec![fault])?;
         self.world.found.fetched = fetched.clone();
         let (found, realm) = (&self.world.found, &self.backends.realm);
         trice_plan::plan::plan(&record.intent, found, realm, record.asked_at, &mut self.ids)
@@ -249,6 +250,7 @@ impl Engine {
         }
         let key = intent_key(operation.record.intent.project(), operation.record.asked_at);
         self.write(|batch| batch.remove::<IntentRecord>(&key));
+        self.concluded = true;
         let event = if operation.faults.is_empty() {
             OperationEvent::Done
         } else {

@@ -39,6 +39,9 @@ use crate::world::{HostSide, World};
 /// How long an engine with nothing to keep waits for the next request.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a power cut can undo what no operation waits for: the end of a container, say.
+const SYNC_DELAY: Duration = Duration::from_secs(1);
+
 /// What an event leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handled {
@@ -74,6 +77,10 @@ pub(crate) struct Engine {
     pub(crate) changed: BTreeSet<ProjectName>,
     /// Records to be written at the end of this turn.
     pub(crate) records: Option<Batch>,
+    /// An operation ended in this turn.
+    pub(crate) concluded: bool,
+    /// What was written lazily will be brought to the disk.
+    sync_is_due: bool,
     /// What begins once they are.
     pub(crate) jobs: Vec<(Job, Destination)>,
     /// What begins once the network of that name has gone.
@@ -139,6 +146,8 @@ impl Engine {
             warned: BTreeSet::new(),
             changed: BTreeSet::new(),
             records: None,
+            concluded: false,
+            sync_is_due: false,
             jobs: Vec::new(),
             after_leaving: BTreeMap::new(),
             parting: BTreeMap::new(),
@@ -202,6 +211,10 @@ impl Engine {
             Event::ResolversChanged => return self.resolvers_changed(),
             Event::PortsFree(sides) => self.parting.retain(|side, _| !sides.contains(side)),
             Event::TrashDue => self.empty_trash(),
+            Event::SyncDue => {
+                self.sync();
+                return Handled::Nothing;
+            }
             Event::RemovalOver => self.removals -= 1,
             Event::HoldOver(project) => self.hold_over(&project),
             // A look at the clock is no change: it must not put off the next one.
@@ -235,18 +248,38 @@ impl Engine {
         self.watch_idleness();
     }
 
-    /// Writes what changed. What the store refuses is told in the log: the state lives on in memory, and the next
-    /// write says it all again.
+    /// Writes what changed: to the disk where an operation has ended, whose client hears of it after this turn, and
+    /// lazily otherwise. What the store refuses is told in the log: the state lives on in memory, and the next write
+    /// says it all again.
     fn write_records(&mut self) {
-        if let Some(batch) = self.records.take()
-            && let Err(error) = self.backends.store.commit(batch)
-        {
+        let store = &self.backends.store;
+        let concluded = std::mem::take(&mut self.concluded);
+        let written = match self.records.take() {
+            Some(batch) if concluded => store.commit(batch),
+            Some(batch) => store.commit_lazily(batch),
+            None => Ok(()),
+        };
+        if let Err(error) = written {
             tracing::error!(error = &error as &dyn std::error::Error, "write records");
+        }
+        if !store.is_synced() && !std::mem::replace(&mut self.sync_is_due, true) {
+            self.later(SYNC_DELAY, Event::SyncDue);
         }
         let link = self.backends.containers.link();
         for key in std::mem::take(&mut self.forgotten) {
             let _ = link.forget(&key);
         }
+    }
+
+    /// Brings to the disk what was written lazily, beside everything else.
+    fn sync(&mut self) {
+        self.sync_is_due = false;
+        let backends = self.backends.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = backends.store.sync() {
+                tracing::error!(error = &error as &dyn std::error::Error, "bring records to the disk");
+            }
+        });
     }
 
     /// Has what is known of a container written at the end of this turn.

@@ -63,6 +63,8 @@ pub(crate) enum Event {
     PortsFree(Vec<HostSide>),
     /// Somebody threw something away a while ago.
     TrashDue,
+    /// What was written lazily is to be brought to the disk.
+    SyncDue,
     /// A removal of images is over.
     RemovalOver,
     /// Nobody writes to a container of this project any more.

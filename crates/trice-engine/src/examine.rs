@@ -15,12 +15,12 @@ use crate::observe;
 impl Engine {
     /// Looks at the machine.
     pub(crate) fn examine(&mut self) -> Result<Vec<FindingView>, Fault> {
-        observe::look_at_host(&mut self.world, &self.backends)?;
+        observe::look_at_host(&mut self.world, &self.backends, &mut self.tables)?;
         let realm = &self.backends.realm;
         let probe = format!("{}-probe", realm.mark());
         let abilities = abilities::abilities(&probe)
             .map_err(|error| failure::of("ask the kernel what it can do", &error))?;
-        let neighbours = neighbours::look(&realm.mark())
+        let neighbours = neighbours::look(&mut self.tables, &realm.mark())
             .map_err(|error| failure::of("look at the host's packet filters", &error))?;
         let mut findings: Vec<FindingView> = abilities.iter().map(of_ability).collect();
         findings.extend(of_neighbours(

@@ -10,19 +10,25 @@ use trice_model::name::LinkName;
 use trice_model::project::Project;
 use trice_model::service::PullPolicy;
 use trice_network::neighbours;
+use trice_network::nftables::TableOwner;
 
 use crate::backends::Backends;
 use crate::failure;
 use crate::world::World;
 
 /// Brings what is known in line with the kernel and the disk, as far as a plan for `intent` depends on it.
-pub(crate) fn refresh(world: &mut World, backends: &Backends, intent: &Intent) -> Result<(), Fault> {
+pub(crate) fn refresh(
+    world: &mut World,
+    backends: &Backends,
+    tables: &mut TableOwner,
+    intent: &Intent,
+) -> Result<(), Fault> {
     let specs: Vec<_> = world.found.networks.values().map(|network| network.spec.clone()).collect();
     let networks = trice_network::bridge::observe_networks(&specs)
         .map_err(|error| failure::of("look at the networks", &error))?;
     world.found.networks = networks.into_iter().map(|network| (network.spec.name.clone(), network)).collect();
     if let Intent::Up { project, .. } | Intent::Run { project, .. } = intent {
-        look_at_host(world, backends)?;
+        look_at_host(world, backends, tables)?;
         let text = std::fs::read_to_string(&backends.resolv_conf).unwrap_or_default();
         backends.names.set_upstreams(resolv_conf::parse(&text).servers);
         look_at_images(world, backends, project)?;
@@ -31,11 +37,15 @@ pub(crate) fn refresh(world: &mut World, backends: &Backends, intent: &Intent) -
 }
 
 /// Looks at what the machine has beside us.
-pub(crate) fn look_at_host(world: &mut World, backends: &Backends) -> Result<(), Fault> {
+pub(crate) fn look_at_host(
+    world: &mut World,
+    backends: &Backends,
+    tables: &mut TableOwner,
+) -> Result<(), Fault> {
     let own: Vec<LinkName> = own_links(world);
     world.found.host = trice_network::host::observe_host(&backends.realm.link_prefix(), &own)
         .map_err(|error| failure::of("look at the host's network", &error))?;
-    let neighbours = neighbours::look(&backends.realm.mark())
+    let neighbours = neighbours::look(tables, &backends.realm.mark())
         .map_err(|error| failure::of("look at the host's packet filters", &error))?;
     world.found.host.firewalls = neighbours.firewalls;
     Ok(())

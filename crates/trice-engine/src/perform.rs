@@ -273,7 +273,8 @@ pub(crate) fn remove_container(spec: ContainerSpec) -> Job {
     })
 }
 
-/// Writes records; what they describe must not begin before.
+/// Writes records; what they describe must not begin before. A power cut may take them with what they describe: the end
+/// of an operation waits for the disk.
 pub(crate) fn commit(backends: &Backends, what: &str, batch: Batch) -> Result<(), Fault> {
-    backends.store.commit(batch).map_err(|error| failure::of(what, &error))
+    backends.store.commit_lazily(batch).map_err(|error| failure::of(what, &error))
 }

@@ -312,7 +312,7 @@ fn end_unseen(engine: &mut Engine, id: &ContainerId) {
 /// Takes in the packet filters that there are: what they say is not known, and those of projects that are gone go.
 fn take_back_firewalls(engine: &mut Engine) -> Result<(), Fault> {
     let realm = &engine.backends.realm;
-    let tables = firewall::observe_firewalls(&realm.mark())
+    let tables = firewall::observe_firewalls(&mut engine.tables, &realm.mark())
         .map_err(|error| failure::of("look at the packet filters", &error))?;
     for table in tables {
         let Some(project) = realm.project_of_table(&table) else { continue };

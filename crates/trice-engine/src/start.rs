@@ -199,6 +199,9 @@ fn leave(backends: &Backends) {
     if let Err(error) = backends.containers.empty_trash() {
         tracing::warn!(error = &error as &dyn std::error::Error, "empty the trash");
     }
+    if let Err(error) = backends.store.sync() {
+        tracing::error!(error = &error as &dyn std::error::Error, "bring records to the disk");
+    }
     backends.containers.leave();
     let _ = fs::remove_file(backends.directories.socket());
     let _ = backends.containers.link().leave();

@@ -12,7 +12,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::UnboundedSender;
 use trice_dns::resolv_conf;
 use trice_model::name::LinkName;
-use trice_network::neighbours::{self, NeighbourError, Neighbours};
+use trice_network::neighbours::{self, NeighbourError};
 use trice_network::watch::{Change, Watch};
 
 use crate::engine::{Engine, Handled};
@@ -117,15 +117,16 @@ impl Engine {
 
     fn change_neighbours(&mut self, links: Vec<LinkName>) {
         let (mark, prefix) = (self.backends.realm.mark(), self.backends.realm.link_prefix());
-        let change = |neighbours: Neighbours| {
+        let named: Vec<LinkName> =
+            links.iter().filter(|link| !link.as_str().starts_with(&prefix)).cloned().collect();
+        let tables = &mut self.tables;
+        let result = neighbours::look(tables, &mark).map_err(|error| vec![error]).and_then(|neighbours| {
             if links.is_empty() {
-                return neighbours::withdraw(&neighbours);
+                neighbours::withdraw(tables, &neighbours)
+            } else {
+                neighbours::admit(tables, &neighbours, &mark, &prefix, &named)
             }
-            let named: Vec<LinkName> =
-                links.iter().filter(|link| !link.as_str().starts_with(&prefix)).cloned().collect();
-            neighbours::admit(&neighbours, &mark, &prefix, &named)
-        };
-        let result = neighbours::look(&mark).map_err(|error| vec![error]).and_then(change);
+        });
         for error in result.err().into_iter().flatten() {
             let error: &NeighbourError = &error;
             tracing::error!(error = error as &dyn std::error::Error, "live with other packet filters");
@@ -135,7 +136,7 @@ impl Engine {
 
     /// Tells of routes that have come over our networks.
     fn look_at_routes(&mut self) {
-        if let Err(fault) = observe::look_at_host(&mut self.world, &self.backends) {
+        if let Err(fault) = observe::look_at_host(&mut self.world, &self.backends, &mut self.tables) {
             return tracing::error!(%fault, "look at the routes");
         }
         for warning in trice_plan::subnet::overlapped_routes(&self.world.found) {

@@ -96,7 +96,7 @@ pub enum Guarding {
 /// [`FirewallError`].
 pub fn remove_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<(), FirewallError> {
     // The kernel may lack frames' part of nf_tables.
-    let is_guarded = nftables::exists(guard::FAMILY, &spec.table).unwrap_or(false);
+    let is_guarded = nftables::exists(owner, guard::FAMILY, &spec.table).unwrap_or(false);
     let families = [rules::FAMILY, guard::FAMILY];
     nftables::remove(owner, &families[..=usize::from(is_guarded)], &spec.table)?;
     let without_backends = |port: &FirewallPort| FirewallPort { backends: Vec::new(), ..port.clone() };
@@ -108,6 +108,6 @@ pub fn remove_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<()
 ///
 /// # Errors
 /// [`FirewallError::Nftables`].
-pub fn observe_firewalls(prefix: &str) -> Result<BTreeSet<String>, FirewallError> {
-    Ok(nftables::names(prefix)?)
+pub fn observe_firewalls(owner: &mut TableOwner, prefix: &str) -> Result<BTreeSet<String>, FirewallError> {
+    Ok(nftables::names(owner, prefix)?)
 }

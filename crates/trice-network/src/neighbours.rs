@@ -20,7 +20,8 @@ use rustix::io::Errno;
 use trice_model::name::LinkName;
 
 use crate::attribute::{Writer, attributes, find, find_at};
-use crate::netlink::{Batch, Netlink, NetlinkError, NetlinkFamily, flag};
+use crate::netlink::{Batch, Netlink, NetlinkError, flag};
+use crate::nftables::TableOwner;
 use crate::nftables::expression::{accept_from, accept_to};
 use crate::nftables::message::{
     NFT_MSG_DELRULE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_NEWRULE, message_type, transaction,
@@ -119,18 +120,18 @@ impl Neighbours {
     }
 }
 
-/// Looks at the packet filters of the calling thread's network namespace. Tables whose names begin with `trice-` are
+/// Looks at the packet filters of the network namespace of `owner`. Tables whose names begin with `trice-` are
 /// ours, or another engine's; rules with the comment `mark` are ours.
 ///
 /// # Errors
 /// [`NeighbourError::Look`].
-pub fn look(mark: &str) -> Result<Neighbours, NeighbourError> {
-    let mut netlink = Netlink::open(NetlinkFamily::Netfilter).map_err(NeighbourError::Look)?;
-    let chains = chains(&mut netlink).map_err(NeighbourError::Look)?;
+pub fn look(owner: &mut TableOwner, mark: &str) -> Result<Neighbours, NeighbourError> {
+    let netlink = owner.netlink();
+    let chains = chains(netlink).map_err(NeighbourError::Look)?;
     let mut neighbours = Neighbours { legacy: has_legacy_tables(), ..Neighbours::default() };
     let mut names = BTreeSet::new();
     for (family, table) in tables_with_hooks(&chains) {
-        let rules = rules(&mut netlink, family, &table).map_err(NeighbourError::Look)?;
+        let rules = rules(netlink, family, &table).map_err(NeighbourError::Look)?;
         let of_table = || chains.iter().filter(|chain| chain.family == family && chain.table == table);
         for chain in of_table() {
             let Some(sees) = chain.sees else { continue };
@@ -164,6 +165,7 @@ pub fn look(mark: &str) -> Result<Neighbours, NeighbourError> {
 /// # Errors
 /// All chains that cannot be changed; the others are.
 pub fn admit(
+    owner: &mut TableOwner,
     neighbours: &Neighbours,
     mark: &str,
     prefix: &str,
@@ -177,19 +179,20 @@ pub fn admit(
             chain.push_rule(batch, mark, |writer| accept_to(name, whole, writer));
         }
     };
-    change_all(neighbours.forward(), write)
+    change_all(owner, neighbours.forward(), write)
 }
 
 /// Takes our rules away again.
 ///
 /// # Errors
 /// All chains that cannot be changed; the others are.
-pub fn withdraw(neighbours: &Neighbours) -> Result<(), Vec<NeighbourError>> {
+pub fn withdraw(owner: &mut TableOwner, neighbours: &Neighbours) -> Result<(), Vec<NeighbourError>> {
     let with_ours = neighbours.closed.iter().filter(|chain| !chain.ours.is_empty());
-    change_all(with_ours, Neighbour::push_removals)
+    change_all(owner, with_ours, Neighbour::push_removals)
 }
 
 fn change_all<'a>(
+    owner: &mut TableOwner,
     chains: impl Iterator<Item = &'a Neighbour>,
     write: impl Fn(&Neighbour, &mut Batch),
 ) -> Result<(), Vec<NeighbourError>> {
@@ -197,8 +200,7 @@ fn change_all<'a>(
     for chain in chains {
         let change = |source| NeighbourError::Change { chain: Box::new(chain.clone()), source };
         let batch = transaction(|batch| write(chain, batch));
-        let result = Netlink::open(NetlinkFamily::Netfilter).and_then(|mut netlink| netlink.perform(batch));
-        match result {
+        match owner.netlink().perform(batch) {
             // The chain, or a rule of ours in it, went while we looked at another one: whoever did that is seen next.
             Err(error) if error.refusal() == Some(Errno::NOENT) => {}
             other => errors.extend(other.map_err(change).err()),

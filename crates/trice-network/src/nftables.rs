@@ -83,10 +83,18 @@ pub struct TableOwner(Netlink);
 impl TableOwner {
     /// Opens a socket for tables of the calling thread's network namespace.
     ///
+    /// To close one takes about ten milliseconds if a table was deleted just before, by whomever: the kernel waits until
+    /// it is out of use. So whoever has one asks everything through it.
+    ///
     /// # Errors
     /// [`NftablesError::Unsupported`].
     pub fn open() -> Result<Self, NftablesError> {
         Netlink::open(NetlinkFamily::Netfilter).map(Self).map_err(NftablesError::Unsupported)
+    }
+
+    /// Returns the socket.
+    pub(crate) fn netlink(&mut self) -> &mut Netlink {
+        &mut self.0
     }
 }
 
@@ -135,16 +143,16 @@ pub(crate) fn remove(owner: &mut TableOwner, families: &[Family], name: &str) ->
 }
 
 /// Returns the names of all tables that begin with `prefix`.
-pub(crate) fn names(prefix: &str) -> Result<BTreeSet<String>, NftablesError> {
-    let found = TableOwner::open()?.0.dump(&list_tables(), |_, body| Ok(table_name(body)));
+pub(crate) fn names(owner: &mut TableOwner, prefix: &str) -> Result<BTreeSet<String>, NftablesError> {
+    let found = owner.0.dump(&list_tables(), |_, body| Ok(table_name(body)));
     let found = found.map_err(|error| explain(prefix, error, &[Subject::Table]))?;
     Ok(found.into_iter().flatten().filter(|name| name.starts_with(prefix)).collect())
 }
 
 /// Returns whether there is a table of this name.
-pub(crate) fn exists(family: Family, name: &str) -> Result<bool, NftablesError> {
+pub(crate) fn exists(owner: &mut TableOwner, family: Family, name: &str) -> Result<bool, NftablesError> {
     let mut found = false;
-    let result = TableOwner::open()?.0.ask(get_table(family, name), |_, _| {
+    let result = owner.0.ask(get_table(family, name), |_, _| {
         found = true;
         Ok(())
     });

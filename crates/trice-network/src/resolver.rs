@@ -73,7 +73,7 @@ pub(crate) fn open() -> Result<DnsSockets, ResolverError> {
 /// Tells whether port 53 leads to the sockets in the thread's namespace.
 pub(crate) fn is_led() -> Result<bool, NftablesError> {
     let table = table();
-    nftables::exists(table.family, &table.name)
+    nftables::exists(&mut TableOwner::open()?, table.family, &table.name)
 }
 
 fn table() -> Table {

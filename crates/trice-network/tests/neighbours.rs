@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use trice_model::port::Protocol::Tcp;
 use trice_network::neighbours::{Neighbours, admit, look, withdraw};
+use trice_network::nftables::TableOwner;
 
 use crate::place::{Place, SILENCE};
 use crate::server::Server;
@@ -46,11 +47,15 @@ const FIREWALLD: [&str; 5] = [
 ];
 
 fn seen(place: &Place) -> Neighbours {
-    place.run(|| look(MARK)).unwrap()
+    place.run(|| look(&mut TableOwner::open().unwrap(), MARK)).unwrap()
 }
 
 fn let_in(place: &Place) {
-    place.run(|| admit(&look(MARK).unwrap(), MARK, "trtest", &[])).unwrap();
+    place.run(|| {
+        let mut owner = TableOwner::open().unwrap();
+        let found = look(&mut owner, MARK).unwrap();
+        admit(&mut owner, &found, MARK, "trtest", &[]).unwrap();
+    });
 }
 
 /// Returns the chains of others that are closed.
@@ -81,7 +86,11 @@ fn packets_of_ours_pass_through_each_of_them_once_they_are_let_in_and_no_longer_
         assert!(seen(&world.host).are_open(), "{name}");
         assert_eq!(in_and_out(), (true, true), "{name}");
         assert_ne!(world.host.program("nft -s list ruleset"), before);
-        world.host.run(|| withdraw(&look(MARK).unwrap())).unwrap();
+        world.host.run(|| {
+            let mut owner = TableOwner::open().unwrap();
+            let found = look(&mut owner, MARK).unwrap();
+            withdraw(&mut owner, &found).unwrap();
+        });
         assert_eq!(world.host.program("nft -s list ruleset"), before, "{name} is as it was");
     }
 }

@@ -31,7 +31,7 @@ fn apply(place: &Place, ports: &[&str]) -> TableOwner {
 }
 
 fn exists(place: &Place) -> bool {
-    place.run(|| observe_firewalls(TABLE)).unwrap().contains(TABLE)
+    place.run(|| observe_firewalls(&mut TableOwner::open().unwrap(), TABLE)).unwrap().contains(TABLE)
 }
 
 fn published_ports(place: &Place) -> String {

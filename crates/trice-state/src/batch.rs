@@ -1,5 +1,9 @@
 //! Changes that are kept together or not at all.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use crate::record::Record;
 
 /// Records to put and to remove, in this order.
@@ -11,12 +15,12 @@ pub struct Batch {
 }
 
 /// One change of one record.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Change {
-    pub(crate) table: &'static str,
+    pub(crate) table: Cow<'static, str>,
     pub(crate) key: String,
     /// The version and the text of what is there from now on; `None` removes it.
-    pub(crate) value: Option<(u32, Vec<u8>)>,
+    pub(crate) value: Option<(u32, String)>,
 }
 
 impl Batch {
@@ -30,9 +34,9 @@ impl Batch {
     /// A record that is not JSON (a map with keys that are no strings) makes `commit` fail.
     #[must_use]
     pub fn put<R: Record>(mut self, record: &R) -> Self {
-        match serde_json::to_vec(record) {
+        match serde_json::to_string(record) {
             Ok(text) => self.changes.push(Change {
-                table: R::TABLE,
+                table: R::TABLE.into(),
                 key: record.key(),
                 value: Some((R::VERSION, text)),
             }),
@@ -46,7 +50,7 @@ impl Batch {
     /// Removes the record of type `R` under `key`, if there is one.
     #[must_use]
     pub fn remove<R: Record>(mut self, key: &str) -> Self {
-        self.changes.push(Change { table: R::TABLE, key: key.to_owned(), value: None });
+        self.changes.push(Change { table: R::TABLE.into(), key: key.to_owned(), value: None });
         self
     }
 }

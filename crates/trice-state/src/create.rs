@@ -12,6 +12,7 @@ use redb::{Builder, Database, TableDefinition};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use crate::commit::begin_first_epoch;
 use crate::store::FORMAT;
 
 /// The table that says what the file is.
@@ -81,6 +82,7 @@ fn fill(file: File) -> Result<(), redb::Error> {
     let database: Database = Builder::new().create_file(file)?;
     let transaction = database.begin_write()?;
     transaction.open_table(ABOUT)?.insert(FORMAT_KEY, FORMAT)?;
+    begin_first_epoch(&transaction)?;
     transaction.commit()?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! store     opens the file, reads records      batch ──► group ──► commit: a transaction for all who wait
+//! journal   what need not wait for the disk
 //! create    makes the file, whole at once
 //! record    what can be kept, and how it ages
 //! trash     what is to go: renamed now, deleted when there is time
@@ -9,7 +10,8 @@
 //!
 //! Invariants:
 //!
-//! - A batch is kept whole or not at all, and is on the disk when `commit` returns.
+//! - A batch is kept whole or not at all. It outlives this process when `commit_lazily` returns, and a power cut when
+//!   `commit` does.
 //! - One process has the file open. Whoever comes second is told so.
 //! - Nothing here knows what a record says: each back end brings its own.
 #![forbid(unsafe_code)]
@@ -18,6 +20,7 @@ pub mod batch;
 pub mod commit;
 mod create;
 mod group;
+mod journal;
 pub mod record;
 pub mod store;
 #[cfg(test)]

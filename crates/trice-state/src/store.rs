@@ -8,14 +8,16 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, TableDefinition, TableError};
 
-use crate::batch::{Batch, Change};
-use crate::commit::{CommitError, changes, write};
+use crate::batch::Batch;
+use crate::commit::{CommitError, Item, changes, recover, write};
 use crate::create::{ABOUT, FORMAT_KEY, create_if_absent, delete_unfinished, make_folder};
 use crate::group::Group;
+use crate::journal::Journal;
 use crate::record::{Record, RecordError, decode};
 
 /// The version of the file as a whole; that of each record is beside it.
@@ -35,7 +37,11 @@ pub struct Store {
 
 struct Shared {
     database: Database,
-    group: Group<Vec<Change>, CommitError>,
+    /// Whoever leads a round writes it.
+    journal: Mutex<Journal>,
+    group: Group<Item, CommitError>,
+    /// Nothing is in the journal alone.
+    synced: AtomicBool,
 }
 
 /// Why the store cannot be opened.
@@ -115,19 +121,63 @@ impl Store {
             found => return Err(OpenError::Newer { path: path.to_owned(), found }),
         }
         delete_unfinished(path).map_err(files)?;
-        Ok(Self { shared: Arc::new(Shared { database, group: Group::new() }) })
+        let mut journal = Journal::open(&path.with_extension("journal")).map_err(files)?;
+        recover(&database, &mut journal).map_err(|error| open_error(path, error))?;
+        let (journal, group, synced) = (Mutex::new(journal), Group::new(), AtomicBool::new(true));
+        let shared = Shared { database, journal, group, synced };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Keeps `batch`. It is on the disk when this returns; callers that come together share one transaction.
+    /// Keeps `batch`. It is on the disk when this returns, with all that was kept before; callers that come together
+    /// share one transaction.
     ///
     /// # Errors
     /// [`CommitError`]; nothing of the batch is kept then.
     pub fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.run(batch, true)
+    }
+
+    /// Keeps `batch` without waiting for the disk. It outlives this process when this returns, and a power cut once
+    /// [`Self::commit`] or [`Self::sync`] has returned.
+    ///
+    /// # Errors
+    /// [`CommitError`]; nothing of the batch is kept then.
+    pub fn commit_lazily(&self, batch: Batch) -> Result<(), CommitError> {
+        self.run(batch, false)
+    }
+
+    /// Waits until everything that was kept is on the disk.
+    ///
+    /// # Errors
+    /// [`CommitError::Write`].
+    pub fn sync(&self) -> Result<(), CommitError> {
+        if self.is_synced() {
+            return Ok(());
+        }
+        self.round(Item { changes: Vec::new(), on_disk: true })
+    }
+
+    /// Tells whether everything that was kept is on the disk.
+    pub fn is_synced(&self) -> bool {
+        self.shared.synced.load(Ordering::Acquire)
+    }
+
+    fn run(&self, batch: Batch, on_disk: bool) -> Result<(), CommitError> {
         let changes = changes(batch)?;
         if changes.is_empty() {
             return Ok(());
         }
-        self.shared.group.run(changes, |round| write(&self.shared.database, round))
+        self.round(Item { changes, on_disk })
+    }
+
+    fn round(&self, item: Item) -> Result<(), CommitError> {
+        let shared = &self.shared;
+        shared.group.run(item, |items| {
+            let mut journal = shared.journal.lock().expect("no caller panics while it holds the lock");
+            let synced = write(&shared.database, &mut journal, &items)?;
+            shared.synced.store(synced, Ordering::Release);
+            Ok(())
+        })
     }
 
     /// Returns the record of type `R` under `key`.
@@ -294,6 +344,44 @@ mod tests {
         assert_eq!(store.get::<Fruit>("pear").unwrap(), None);
     }
 
+    /// Opens a copy of the store as it would be after a power cut: what nobody waited for is not there.
+    fn after_a_power_cut(folder: &Folder) -> Vec<String> {
+        fs::copy(folder.path("data/store"), folder.path("copy")).unwrap();
+        let store = Store::open(&folder.path("copy")).unwrap();
+        let names = store.all::<Fruit>().unwrap().into_iter().map(|fruit| fruit.name).collect();
+        drop(store);
+        fs::remove_file(folder.path("copy.journal")).unwrap();
+        names
+    }
+
+    #[test]
+    fn what_was_committed_lazily_outlives_the_process_at_once_and_a_power_cut_after_the_next_wait() {
+        let folder = Folder::new();
+        let store = open(&folder);
+        let put = |name| Batch::new().put(&fruit(name, "green"));
+        store.commit_lazily(put("fig")).unwrap();
+        assert!(store.get::<Fruit>("fig").unwrap().is_some() && !store.is_synced());
+        assert_eq!(after_a_power_cut(&folder), [""; 0]);
+        store.commit(put("plum")).unwrap();
+        assert!(store.is_synced());
+        assert_eq!(after_a_power_cut(&folder), ["fig", "plum"]);
+        store.commit_lazily(Batch::new().remove::<Fruit>("fig")).unwrap();
+        assert_eq!(after_a_power_cut(&folder), ["fig", "plum"]);
+        store.sync().unwrap();
+        assert_eq!(after_a_power_cut(&folder), ["plum"]);
+    }
+
+    #[test]
+    fn the_journal_of_a_store_that_was_moved_away_says_nothing_to_a_new_one() {
+        let folder = Folder::new();
+        let store = open(&folder);
+        store.commit_lazily(Batch::new().put(&fruit("fig", "green"))).unwrap();
+        fs::remove_file(folder.path("data/store")).unwrap();
+        let new = open(&folder);
+        assert_eq!(new.all::<Fruit>().unwrap(), []);
+        drop(store);
+    }
+
     #[test]
     fn records_are_found_by_the_beginning_of_their_keys() {
         let store = open(&Folder::new());
@@ -422,7 +510,7 @@ mod tests {
             assert!(outcomes.iter().any(Result::is_ok));
             drop(outcomes);
             drop(open(&folder));
-            assert_eq!(folder.names("data"), ["store"]);
+            assert_eq!(folder.names("data"), ["store", "store.journal"]);
         }
     }
 
@@ -441,7 +529,13 @@ mod tests {
                 scope.spawn(move || {
                     for number in first.. {
                         let name = format!("{lane}-{number}");
-                        store.commit(Batch::new().put(&fruit(&name, "red"))).unwrap();
+                        let batch = Batch::new().put(&fruit(&name, "red"));
+                        // One in four waits for the disk, and now and then everything does.
+                        let waits = (number + lane).is_multiple_of(4);
+                        if waits { store.commit(batch) } else { store.commit_lazily(batch) }.unwrap();
+                        if number.is_multiple_of(7) {
+                            store.sync().unwrap();
+                        }
                         std::io::stdout().write_all(format!("kept {name}\n").as_bytes()).unwrap();
                     }
                 });
@@ -474,6 +568,6 @@ mod tests {
             assert!(lost.is_empty(), "round {round}: {lost:?}");
         }
         assert!(acknowledged.len() > 200);
-        assert_eq!(folder.names("data"), ["store"]);
+        assert_eq!(folder.names("data"), ["store", "store.journal"]);
     }
 }
