@@ -9,11 +9,13 @@ use rustix::process::Signal;
 
 use crate::scenario::{Scenario, scenario_of};
 
-const TOOLS: [&str; 12] =
-    ["sh", "cat", "echo", "ls", "mkdir", "rm", "sleep", "id", "test", "wc", "true", "ln"];
+const TOOLS: [&str; 23] = [
+    "sh", "cat", "echo", "ls", "mkdir", "rm", "sleep", "id", "test", "wc", "true", "ln", "mv", "touch",
+    "sed", "ip", "wget", "nslookup", "httpd", "hostname", "nc", "grep", "cut",
+];
 
 /// Runs `steps` with a project that builds `web`, whose base is a small folder.
-fn project(build: &str, dockerfile: &str, steps: impl FnOnce(&Scenario) + Send) {
+pub(crate) fn project(build: &str, dockerfile: &str, steps: impl FnOnce(&Scenario) + Send) {
     let compose = format!(
         "name: shop\nservices:\n  web:\n    network_mode: none\n    stop_grace_period: 0s\n    build:\n      context: .\n{build}"
     );
@@ -29,18 +31,18 @@ fn project(build: &str, dockerfile: &str, steps: impl FnOnce(&Scenario) + Send) 
     });
 }
 
-fn folder(shop: &Scenario) -> PathBuf {
+pub(crate) fn folder(shop: &Scenario) -> PathBuf {
     shop.file().parent().unwrap().to_owned()
 }
 
-fn write(shop: &Scenario, path: &str, text: &str) {
+pub(crate) fn write(shop: &Scenario, path: &str, text: &str) {
     let path = folder(shop).join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
 
 /// Returns the words after the steps of a build: what became of each.
-fn outcomes(told: &str) -> Vec<&str> {
+pub(crate) fn outcomes(told: &str) -> Vec<&str> {
     let words = told.lines().filter_map(|line| line.strip_prefix('#')?.split_once(' '));
     words
         .map(|(_, rest)| rest)

@@ -66,6 +66,7 @@ impl Engine {
                 let _ = reply.send(self.take_unused_volumes());
             }
             Question::Stdin(name, stdin) => drop(self.inputs.insert(name, stdin)),
+            Question::Place(step, guarded, reply) => self.place_step(step, guarded, reply),
             Question::Follow(key, follower) => drop(self.followers.insert(key, follower)),
         }
     }

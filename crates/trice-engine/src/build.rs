@@ -1,7 +1,9 @@
 //! Builds: each in a thread of its own, side by side as far as none needs the image of another.
 //!
-//! They belong to no project, and go past the loop: what they need of it is to hear how commands end.
+//! They belong to no project, and go past the loop: what they need of it is places on their network, and to hear how
+//! commands end.
 
+pub(crate) mod ground;
 mod sandbox;
 
 use std::collections::BTreeMap;
@@ -33,11 +35,11 @@ pub(crate) fn begin(call: Build, service: Service) -> UnboundedReceiver<BuildEve
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
         // Somebody is there until it has ended, whatever the client does.
-        let presence = service.presence();
+        let building = service.building();
         let faults = Builds { call, service, sender: &sender, stop, runtime }.carry_out();
         let last = if faults.is_empty() { BuildEvent::Done } else { BuildEvent::Failed(faults) };
         let _ = sender.send(last);
-        drop(presence);
+        drop(building);
     });
     events
 }

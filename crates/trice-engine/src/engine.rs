@@ -21,7 +21,7 @@ use trice_api::fault::Fault;
 use trice_model::container::ExitStatus;
 use trice_model::id::{ContainerId, Ids};
 use trice_model::name::{ContainerName, LinkName, NetworkName, ProjectName};
-use trice_model::network::FirewallSpec;
+use trice_model::network::{FirewallSpec, InstanceName};
 use trice_model::time::Timestamp;
 use trice_network::nftables::TableOwner;
 use trice_network::proxy::Proxy;
@@ -30,6 +30,7 @@ use trice_plan::plan::StepId;
 use trice_state::batch::Batch;
 
 use crate::backends::Backends;
+use crate::build::ground::Ground;
 use crate::event::Event;
 use crate::operation::Lanes;
 use crate::perform::{Job, Outcome};
@@ -71,10 +72,12 @@ pub(crate) struct Engine {
     pub(crate) admitted: Option<Vec<LinkName>>,
     /// Routes that overlap our networks and have been told of.
     pub(crate) warned: BTreeSet<String>,
-    /// The tables that are in force.
-    pub(crate) firewalls: BTreeMap<ProjectName, FirewallSpec>,
+    /// The tables that are in force, by their names.
+    pub(crate) firewalls: BTreeMap<String, FirewallSpec>,
     /// Projects whose names or ports may have changed in this turn.
     pub(crate) changed: BTreeSet<ProjectName>,
+    /// The network of builds, and who waits for it.
+    pub(crate) ground: Ground,
     /// Records to be written at the end of this turn.
     pub(crate) records: Option<Batch>,
     /// An operation ended in this turn.
@@ -121,6 +124,10 @@ pub(crate) enum Destination {
     Restart(ContainerId),
     /// To nobody but the next turn: a container's end has been put away.
     End(ContainerId, ExitStatus),
+    /// To those who wait for the network of builds.
+    Ground,
+    /// To the step of a build that was put on it.
+    Place(InstanceName),
 }
 
 impl Engine {
@@ -145,6 +152,7 @@ impl Engine {
             admitted: None,
             warned: BTreeSet::new(),
             changed: BTreeSet::new(),
+            ground: Ground::default(),
             records: None,
             concluded: false,
             sync_is_due: false,
@@ -205,6 +213,11 @@ impl Engine {
             Event::ProbeDue { container, run } => self.probe_due(&container, run),
             Event::Probed { container, run, succeeded } => self.probed(&container, run, succeeded),
             Event::NetworkGone { name, result } => self.network_gone(&name, result),
+            Event::BuildBegan => self.ground.builds += 1,
+            Event::BuildOver => self.build_over(),
+            Event::GroundMade(result) => self.ground_made(result),
+            Event::PlaceMade { step, result } => self.place_made(&step, result),
+            Event::PlaceLeft(step) => self.place_left(&step),
             Event::Succeeded(result) => self.keeper_succeeded(result),
             Event::NetworkChanged(change) => return self.network_changed(change),
             Event::NetworkSettled => return self.network_settled(),
@@ -303,6 +316,8 @@ impl Engine {
                 Destination::Step { operation, step } => Event::StepOver { operation, step, result },
                 Destination::Restart(container) => Event::Restarted { container, result },
                 Destination::End(container, exit) => Event::Finished { container, exit },
+                Destination::Ground => Event::GroundMade(result),
+                Destination::Place(step) => Event::PlaceMade { step, result },
             };
             // The loop has ended only if nobody needs the answer.
             let _ = events.send(event);

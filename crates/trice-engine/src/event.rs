@@ -11,11 +11,13 @@ use trice_image::images::remove::Roots;
 use trice_model::container::{ContainerSpec, ExitStatus};
 use trice_model::id::ContainerId;
 use trice_model::name::{ContainerName, ProjectName};
+use trice_model::network::InstanceName;
 use trice_model::volume::ObservedVolume;
 use trice_network::watch::Change;
 use trice_plan::plan::StepId;
 use trice_runtime::keeper::link::Told;
 
+use crate::build::ground::Place;
 use crate::images::removal::Removal;
 use crate::inside::Inside;
 use crate::perform::Outcome;
@@ -53,6 +55,16 @@ pub(crate) enum Event {
     Probed { container: ContainerId, run: u64, succeeded: bool },
     /// A network's bridge has gone.
     NetworkGone { name: trice_model::name::NetworkName, result: Result<(), Fault> },
+    /// A build begins.
+    BuildBegan,
+    /// A build is over.
+    BuildOver,
+    /// The network of builds is there, or could not be made.
+    GroundMade(Result<Outcome, Fault>),
+    /// A step of a build is on it, or could not be put there.
+    PlaceMade { step: InstanceName, result: Result<Outcome, Fault> },
+    /// A step of a build is off it.
+    PlaceLeft(InstanceName),
     /// Somebody else changed something in the host's network.
     NetworkChanged(Change),
     /// It has been quiet for a moment since.
@@ -112,6 +124,8 @@ pub(crate) enum Question {
     TakeUnusedVolumes(oneshot::Sender<(Vec<ObservedVolume>, Removal)>),
     /// Have a container read from this when it is made next.
     Stdin(ContainerName, OwnedFd),
+    /// Put a step of a build on the network of builds; it must keep to its addresses if that is said.
+    Place(InstanceName, bool, oneshot::Sender<Result<Place, Fault>>),
     /// Say when a process that the keeper made for somebody has ended.
     Follow(String, oneshot::Sender<ExitStatus>),
 }

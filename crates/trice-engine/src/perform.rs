@@ -138,6 +138,15 @@ pub(crate) fn connect_instance(spec: InstanceSpec) -> Job {
     })
 }
 
+/// Puts a step of a build on the network of builds. Nobody remembers it: it goes with its process.
+pub(crate) fn connect_step(spec: InstanceSpec) -> Job {
+    Box::new(move |_| {
+        let connected = trice_network::instance::connect(&spec);
+        let connected = connected.map_err(|error| failure::of("connect a step", &error))?;
+        Ok(Outcome::Connected(Box::new(connected)))
+    })
+}
+
 /// Gives an instance other interfaces and routes while programs in it run. `there` is how it is, and its namespace; one
 /// that is gone is only remembered so.
 pub(crate) fn reshape_instance(spec: InstanceSpec, there: Option<(InstanceSpec, OwnedFd)>) -> Job {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use trice_model::dns::NameTable;
 use trice_model::name::ProjectName;
-use trice_model::network::{FirewallPort, Way};
+use trice_model::network::{FirewallPort, FirewallSpec, NetworkSpec, Way};
 use trice_model::port::Protocol;
 use trice_network::divert;
 use trice_network::firewall::{self, Guarding};
@@ -17,11 +17,14 @@ use crate::world::HostSide;
 impl Engine {
     /// Brings names and packet filters of the projects that changed in line with what is known.
     pub(crate) fn project(&mut self) {
-        if self.changed.is_empty() && self.admitted.is_some() {
+        if self.changed.is_empty() && !self.ground.changed && self.admitted.is_some() {
             return;
         }
         self.backends.names.replace(&self.all_names());
         let diverted = self.diverts();
+        if std::mem::take(&mut self.ground.changed) {
+            self.set_firewall(trice_plan::building::firewall(&self.world.found, &self.backends.realm));
+        }
         for project in std::mem::take(&mut self.changed) {
             self.project_firewall(&project);
         }
@@ -42,7 +45,7 @@ impl Engine {
 
     /// Returns the names of all projects: one server answers for them all, and an instance's view keeps them apart.
     fn all_names(&self) -> NameTable {
-        let mut all = NameTable::default();
+        let mut all = trice_plan::building::names(&self.world.found);
         for project in self.world.projects() {
             let names = trice_plan::names::names(&self.world.found, &project);
             all.networks.extend(names.networks);
@@ -53,31 +56,36 @@ impl Engine {
 
     fn project_firewall(&mut self, project: &ProjectName) {
         let wanted = trice_plan::firewall::firewall(&self.world.found, &self.backends.realm, project);
-        let known = self.firewalls.get(project);
+        let published = wanted.published.clone();
+        self.set_firewall(wanted);
+        self.project_proxies(project, &published);
+    }
+
+    /// Brings a table in line with what is wanted of it.
+    fn set_firewall(&mut self, wanted: FirewallSpec) {
+        let table = wanted.table.clone();
+        let known = self.firewalls.get(&table);
         let nothing = wanted.bridges.is_empty() && wanted.guarded.is_empty() && wanted.published.is_empty();
         let result = match (nothing, known) {
-            (true, None) => return self.project_proxies(project, &[]),
+            (true, None) => return,
             (true, Some(known)) => firewall::remove_firewall(&mut self.tables, known),
-            (false, Some(known)) if *known == wanted => {
-                return self.project_proxies(project, &wanted.published);
-            }
+            (false, Some(known)) if *known == wanted => return,
             (false, _) => {
                 firewall::apply_firewall(&mut self.tables, &wanted).map(|guarding| match guarding {
                     Guarding::On => {}
                     Guarding::Off(error) => {
                         let error = &error as &dyn std::error::Error;
-                        tracing::warn!(%project, error, "containers can pass for others on their networks");
+                        tracing::warn!(table, error, "containers can pass for others on their networks");
                     }
                 })
             }
         };
-        self.project_proxies(project, &wanted.published);
         match result {
             Err(error) => {
-                tracing::error!(%project, error = &error as &dyn std::error::Error, "set the packet filter");
+                tracing::error!(table, error = &error as &dyn std::error::Error, "set the packet filter");
             }
-            Ok(()) if nothing => drop(self.firewalls.remove(project)),
-            Ok(()) => drop(self.firewalls.insert(project.clone(), wanted)),
+            Ok(()) if nothing => drop(self.firewalls.remove(&table)),
+            Ok(()) => drop(self.firewalls.insert(table, wanted)),
         }
     }
 
@@ -114,11 +122,12 @@ impl Engine {
     }
 
     fn targets(&self, port: &FirewallPort) -> Targets {
-        let networks = self.world.found.networks.values();
+        let found = &self.world.found;
+        let networks = found.networks.values().map(|network| &network.spec).chain(&found.building.network);
         Targets {
             backends: port.backends.clone(),
             transparent: port.way == Way::Transparent,
-            near: networks.flat_map(|network| network.spec.subnets()).collect(),
+            near: networks.flat_map(NetworkSpec::subnets).collect(),
         }
     }
 }

@@ -21,6 +21,7 @@ use trice_model::name::ProjectName;
 use trice_model::network::{FirewallSpec, ObservedInstance, ObservedNetwork};
 use trice_model::port::PublishedPort;
 use trice_network::firewall;
+use trice_plan::building;
 use trice_runtime::keeper::link::{Inventory, Spawned};
 
 use crate::backends::Backends;
@@ -74,7 +75,8 @@ pub(crate) fn recover(
     engine.world.found.volumes =
         volumes.into_iter().map(|volume| (volume.spec.name.clone(), volume)).collect();
     for record in recorded.networks {
-        if record.leaving {
+        // Builds do not outlive an engine, and their network is of no use without them.
+        if record.leaving || record.spec.name == building::network_name() {
             engine.remove_bridge(record.spec);
         } else {
             let network = ObservedNetwork { spec: record.spec, present: false };
@@ -315,9 +317,12 @@ fn take_back_firewalls(engine: &mut Engine) -> Result<(), Fault> {
     let tables = firewall::observe_firewalls(&mut engine.tables, &realm.mark())
         .map_err(|error| failure::of("look at the packet filters", &error))?;
     for table in tables {
-        let Some(project) = realm.project_of_table(&table) else { continue };
-        engine.changed.insert(project.clone());
-        engine.firewalls.insert(project, FirewallSpec { table, ..FirewallSpec::default() });
+        match realm.project_of_table(&table) {
+            Some(project) => drop(engine.changed.insert(project)),
+            None if table == realm.table_of_builds() => engine.ground.changed = true,
+            None => continue,
+        }
+        engine.firewalls.insert(table.clone(), FirewallSpec { table, ..FirewallSpec::default() });
     }
     Ok(())
 }

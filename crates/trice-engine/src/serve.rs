@@ -62,6 +62,13 @@ impl Service {
         Presence { events: self.events.clone() }
     }
 
+    /// Says that a build begins, and that somebody is there, for as long as what is returned is held.
+    pub(crate) fn building(&self) -> Building {
+        let presence = self.presence();
+        let _ = self.events.send(Event::BuildBegan);
+        Building { service: self.clone(), _presence: presence }
+    }
+
     /// Puts a question to the loop. It ends only when nobody is connected.
     pub(crate) fn ask(&self, question: Question) {
         let _ = self.events.send(Event::Asked(question));
@@ -93,6 +100,18 @@ impl Service {
     /// Listens to the growth of logs.
     pub(crate) fn log_ticks(&self) -> watch::Receiver<u64> {
         self.ticks.clone()
+    }
+}
+
+/// A build that is carried out.
+pub(crate) struct Building {
+    service: Service,
+    _presence: Presence,
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        let _ = self.service.events.send(Event::BuildOver);
     }
 }
 

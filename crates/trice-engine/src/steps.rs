@@ -19,6 +19,7 @@ use trice_network::instance::Connected;
 use trice_network::nftables::TableOwner;
 use trice_network::port::PortError;
 use trice_plan::action::{Action, Target};
+use trice_plan::building;
 use trice_plan::plan::StepId;
 use trice_plan::restart::Tally;
 use trice_runtime::container::Prepared;
@@ -395,6 +396,9 @@ impl Engine {
         }
         self.world.leaving.remove(name);
         self.jobs.extend(self.after_leaving.remove(name).into_iter().flatten());
+        if *name == building::network_name() {
+            self.ground_gone();
+        }
     }
 }
 

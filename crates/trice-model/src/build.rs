@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,23 @@ pub enum Entitlement {
     NetworkHost,
     /// `RUN --security=insecure`.
     SecurityInsecure,
+}
+
+/// A text that is no right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a right of a build: there are `network.host` and `security.insecure`")]
+pub struct EntitlementError(String);
+
+impl FromStr for Entitlement {
+    type Err = EntitlementError;
+
+    fn from_str(text: &str) -> Result<Self, EntitlementError> {
+        match text {
+            "network.host" => Ok(Self::NetworkHost),
+            "security.insecure" => Ok(Self::SecurityInsecure),
+            _ => Err(EntitlementError(text.to_owned())),
+        }
+    }
 }
 
 /// Where a secret comes from.

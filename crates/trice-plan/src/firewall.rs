@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use trice_model::container::ContainerSpec;
 use trice_model::name::ProjectName;
 use trice_model::network::{
-    FirewallBridge, FirewallPort, FirewallSpec, GuardedPort, InstanceSpec, Plug, Way,
+    EndpointSpec, FirewallBridge, FirewallPort, FirewallSpec, GuardedPort, InstanceSpec, NetworkSpec, Plug,
+    Way,
 };
 use trice_model::port::{Protocol, PublishedPort};
 use trice_model::service::PublishMode;
@@ -30,31 +31,37 @@ pub fn firewall(found: &Found, realm: &Realm, project: &ProjectName) -> Firewall
 fn bridges(found: &Found, project: &ProjectName) -> Vec<FirewallBridge> {
     let own = found.networks.values().map(|network| &network.spec);
     own.filter(|spec| spec.owner.as_ref().is_some_and(|(owner, _)| owner == project))
-        .filter_map(|spec| {
-            Some(FirewallBridge {
-                link: spec.medium.bridge()?.clone(),
-                subnets: spec.subnets().collect(),
-                internal: spec.internal,
-                icc: spec.icc,
-                masquerade: spec.masquerade,
-            })
-        })
+        .filter_map(bridge_of)
         .collect()
+}
+
+/// Returns the bridge of a network, if it has one.
+pub(crate) fn bridge_of(network: &NetworkSpec) -> Option<FirewallBridge> {
+    Some(FirewallBridge {
+        link: network.medium.bridge()?.clone(),
+        subnets: network.subnets().collect(),
+        internal: network.internal,
+        icc: network.icc,
+        masquerade: network.masquerade,
+    })
 }
 
 /// Returns the ports of bridges whose packets must bear the addresses of the project's instances.
 fn guarded(found: &Found, project: &ProjectName) -> Vec<GuardedPort> {
     let endpoints = found.instances_of(project).flat_map(|instance| &instance.spec.endpoints);
-    endpoints
-        .filter_map(|endpoint| match &endpoint.plug {
-            Plug::Bridge { host_link, guarded: true, .. } => Some(GuardedPort {
-                link: host_link.clone(),
-                mac: endpoint.mac?,
-                addresses: endpoint.nets().map(|net| net.addr()).collect(),
-            }),
-            Plug::Bridge { guarded: false, .. } | Plug::Macvlan { .. } | Plug::Ipvlan { .. } => None,
-        })
-        .collect()
+    endpoints.filter_map(guarded_port).collect()
+}
+
+/// Returns the port of a bridge whose packets must bear the addresses of `endpoint`.
+pub(crate) fn guarded_port(endpoint: &EndpointSpec) -> Option<GuardedPort> {
+    match &endpoint.plug {
+        Plug::Bridge { host_link, guarded: true, .. } => Some(GuardedPort {
+            link: host_link.clone(),
+            mac: endpoint.mac?,
+            addresses: endpoint.nets().map(|net| net.addr()).collect(),
+        }),
+        Plug::Bridge { guarded: false, .. } | Plug::Macvlan { .. } | Plug::Ipvlan { .. } => None,
+    }
 }
 
 fn published(found: &Found, project: &ProjectName) -> Vec<FirewallPort> {

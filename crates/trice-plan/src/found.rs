@@ -15,6 +15,8 @@ use trice_model::network::{InstanceName, ObservedHost, ObservedInstance, Observe
 use trice_model::time::Timestamp;
 use trice_model::volume::ObservedVolume;
 
+use crate::building::Building;
+
 /// All that this engine has made and remembers, and what it must not collide with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Found {
@@ -32,6 +34,8 @@ pub struct Found {
     pub compared: BTreeMap<ImageRef, Timestamp>,
     /// The images that were fetched for this intent: a `pull_policy: always` is content with them.
     pub fetched: BTreeSet<ImageRef>,
+    /// The network of builds and the steps on it: no project is concerned.
+    pub building: Building,
     /// The rest of the machine.
     pub host: ObservedHost,
 }

@@ -31,6 +31,11 @@ use crate::realm::Realm;
 const SYSCTLS: [(&str, &str); 2] =
     [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
+/// Returns what all containers get in a namespace of their own.
+pub(crate) fn usual_sysctls() -> impl Iterator<Item = (String, String)> {
+    SYSCTLS.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
 /// Settings of the kernel that belong to a network namespace.
 pub(crate) fn is_network_sysctl(name: &str) -> bool {
     name.starts_with("net.")
@@ -173,13 +178,12 @@ pub(crate) fn wanted(place: &Place<'_>, making: &Making<'_>, ids: &mut Ids) -> O
     lead_out(&mut endpoints, &|network| known(networks, found, network));
     let own = place.service.sysctls.iter().filter(|(name, _)| is_network_sysctl(name));
     let own = own.map(|(name, value)| (name.clone(), value.clone()));
-    let usual = SYSCTLS.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Some(InstanceSpec {
         name,
         project: project.name.clone(),
         dns: !endpoints.is_empty(),
         endpoints,
-        sysctls: usual.into_iter().chain(own).collect(),
+        sysctls: usual_sysctls().chain(own).collect(),
     })
 }
 

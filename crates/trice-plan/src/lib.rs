@@ -12,6 +12,7 @@
 //!
 //! restart, health                                    what follows an exit, what follows a probe
 //! names, firewall, links                             what others are told, recomputed when anything changes
+//! building                                           the network of builds, which are no project's
 //! ```
 //!
 //! Invariants:
@@ -48,6 +49,7 @@ mod weave;
 
 pub mod action;
 pub mod address;
+pub mod building;
 pub mod firewall;
 pub mod found;
 pub mod health;

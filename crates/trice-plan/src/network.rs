@@ -21,6 +21,7 @@ use trice_model::network::{
 };
 use trice_model::project::Project;
 
+use crate::building;
 use crate::found::Found;
 use crate::label;
 use crate::mistake::{Mistake, PlanError};
@@ -28,7 +29,7 @@ use crate::realm::Realm;
 use crate::subnet::Subnets;
 
 /// The largest packet where nobody says: Ethernet's.
-const MTU: u32 = 1500;
+pub(crate) const MTU: u32 = 1500;
 
 /// Why a network that is recorded is made once more.
 pub(crate) const BRIDGE_GONE: &str = "its bridge is gone";
@@ -42,6 +43,9 @@ pub enum NetworkError {
         /// Its name.
         network: NetworkName,
     },
+    /// It is the engine's own.
+    #[error("network `{}` is that of builds", building::network_name())]
+    OfBuilds,
     /// No network has this key.
     #[error("network `{key}` is not defined")]
     Undefined {
@@ -110,6 +114,7 @@ impl NetworkError {
             Self::ExternalMissing { .. } => {
                 Some("`up` the project that owns it, or drop `external: true`".into())
             }
+            Self::OfBuilds => Some("choose another name".into()),
             Self::Undefined { .. } => Some("add it to the top-level `networks`".into()),
             Self::GatewayOutside { .. } | Self::RangeOutside { .. } | Self::AuxOutside { .. } => None,
             Self::NoAddresses => Some("take `enable_ipv4: false` out, or write `enable_ipv6: true`".into()),
@@ -214,6 +219,9 @@ impl<'a> Work<'a> {
                 self.subnets.hold(name, subnet);
             }
         }
+        if let Some(builds) = &self.found.building.network {
+            builds.subnets().for_each(|subnet| self.subnets.hold(&builds.name, subnet));
+        }
     }
 
     /// Returns the network that is there, if this project may change it.
@@ -228,6 +236,9 @@ impl<'a> Work<'a> {
         let there = self.found.networks.get(&network.name);
         let path = format!("networks.{key}");
         match (there, self.ours(key, network)) {
+            (None, _) if network.name == building::network_name() => {
+                self.errors.push(PlanError::new(path, NetworkError::OfBuilds));
+            }
             (None, _) if network.external => {
                 let error = NetworkError::ExternalMissing { network: network.name.clone() };
                 self.errors.push(PlanError::new(path, error));
@@ -450,7 +461,7 @@ fn asked_subnets(network: &Network) -> Vec<IpNet> {
     ipv4.into_iter().chain(ipv6).collect()
 }
 
-fn first_host(subnet: Ipv4Net) -> Ipv4Addr {
+pub(crate) fn first_host(subnet: Ipv4Net) -> Ipv4Addr {
     subnet.hosts().next().unwrap_or_else(|| subnet.addr())
 }
 

@@ -75,6 +75,11 @@ impl Realm {
         format!("{}-{project}", self.mark())
     }
 
+    /// Returns the name of the packet filter's table of builds, which is no project's.
+    pub fn table_of_builds(&self) -> String {
+        format!("{}.builds", self.mark())
+    }
+
     /// Returns the project whose packet filter's table has this name.
     pub fn project_of_table(&self, table: &str) -> Option<ProjectName> {
         table.strip_prefix(&self.mark())?.strip_prefix('-')?.parse().ok()

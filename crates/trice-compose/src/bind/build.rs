@@ -97,19 +97,15 @@ impl Binder<'_> {
         let list = path.key("entitlements");
         let mut rights = BTreeSet::new();
         for (index, item) in node.list_at("entitlements").iter().enumerate() {
-            rights.extend(match item.as_text().unwrap_or_default() {
-                "network.host" => Some(Entitlement::NetworkHost),
-                "security.insecure" => Some(Entitlement::SecurityInsecure),
-                other => {
+            let text = item.as_text().unwrap_or_default();
+            match text.parse() {
+                Ok(right) => drop(rights.insert(right)),
+                Err(_) => {
                     let wanted = "`network.host` or `security.insecure`";
-                    self.mistake(
-                        item,
-                        &list.index(index),
-                        BindMistake::NotA { text: other.to_owned(), wanted },
-                    );
-                    None
+                    let mistake = BindMistake::NotA { text: text.to_owned(), wanted };
+                    self.mistake(item, &list.index(index), mistake);
                 }
-            });
+            }
         }
         if node.get("privileged").is_some_and(Node::is_true) {
             rights.insert(Entitlement::SecurityInsecure);

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,15 +21,17 @@ use trice_model::container::{
 };
 use trice_model::id::{ContainerId, Ids};
 use trice_model::image::ImageRef;
-use trice_model::name::VolumeName;
+use trice_model::name::{ContainerName, VolumeName};
 use trice_model::network::InstanceSpec;
 use trice_model::restart::RestartPolicy;
 use trice_model::service::{ExtraHost, LinksEnv, PublishMode, Resources};
 use trice_model::units::Bytes;
+use trice_plan::building;
 use trice_runtime::container::{Prepared, Surroundings};
 use trice_runtime::logs::Stream;
 use trice_runtime::logs::reader::{Line, LogReader};
 
+use crate::build::ground::Place;
 use crate::event::Question;
 use crate::failure;
 use crate::identity;
@@ -37,6 +39,8 @@ use crate::serve::Service;
 
 /// How often it is looked whether anybody still wants a command.
 const LOOK: Duration = Duration::from_millis(100);
+/// What commands find as the name of their machine, as those of BuildKit do.
+const HOSTNAME: &str = "buildkitsandbox";
 /// The size of `/dev/shm` of a command that asks for none.
 const SHM_SIZE: Bytes = Bytes(64 << 20);
 
@@ -44,6 +48,35 @@ const SHM_SIZE: Bytes = Bytes(64 << 20);
 pub(super) struct EngineSandbox {
     service: Service,
     runtime: Handle,
+}
+
+/// Where a command finds other machines.
+enum Net {
+    /// Where the host does.
+    Host,
+    /// On the network of builds.
+    Builds(Place),
+    /// Nowhere.
+    None(OwnedFd),
+}
+
+impl Net {
+    /// Returns the namespace; none is the host's.
+    fn namespace(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Host => None,
+            Self::Builds(place) => Some(place.namespace.as_fd()),
+            Self::None(namespace) => Some(namespace.as_fd()),
+        }
+    }
+
+    /// Returns the host's address as it is known there.
+    fn host(&self) -> IpAddr {
+        match self {
+            Self::Host | Self::None(_) => Ipv4Addr::LOCALHOST.into(),
+            Self::Builds(place) => place.gateway(),
+        }
+    }
 }
 
 /// A container that is removed when it is dropped.
@@ -69,12 +102,34 @@ impl EngineSandbox {
         Self { service, runtime }
     }
 
+    /// Returns where a command finds other machines.
+    fn net(&self, id: &ContainerId, command: &Command) -> Result<Net, Failed> {
+        let name = name_of(id)?;
+        match command.network {
+            BuildNetwork::Host => Ok(Net::Host),
+            BuildNetwork::Default => {
+                let asked = |reply| Question::Place(name, !command.privileged, reply);
+                Ok(Net::Builds(self.runtime.block_on(self.service.ask_for(asked))??))
+            }
+            BuildNetwork::None => {
+                let instance = InstanceSpec {
+                    name,
+                    project: building::owner(),
+                    endpoints: Vec::new(),
+                    sysctls: BTreeMap::new(),
+                    dns: false,
+                };
+                Ok(Net::None(trice_network::instance::connect(&instance)?.namespace))
+            }
+        }
+    }
+
     /// Makes a container up to the last step before its program.
     fn prepare(
         &self,
         key: &str,
         spec: &ContainerSpec,
-        namespace: Option<&OwnedFd>,
+        namespace: Option<BorrowedFd<'_>>,
     ) -> Result<Prepared, Failed> {
         let backends = &self.service.backends;
         let host_text = fs::read_to_string(&backends.resolv_conf).unwrap_or_default();
@@ -83,7 +138,7 @@ impl EngineSandbox {
             Err(format!("a build has no volume `{name}`").into())
         };
         let mut surroundings = Surroundings {
-            namespace: namespace.map(AsFd::as_fd),
+            namespace,
             volumes: &no_volume,
             files: crate::files::texts(spec, &[], &host, &host_text),
             stdin: None,
@@ -132,13 +187,13 @@ impl Sandbox for EngineSandbox {
         let failed = |error: Failed| SandboxError::Failed(error);
         let containers = &self.service.backends.containers;
         let id = fresh_id().map_err(failed)?;
-        let spec = spec(&id, command).map_err(failed)?;
+        let net = self.net(&id, command).map_err(failed)?;
+        let spec = spec(&id, command, &net).map_err(failed)?;
         let container = Container { service: self.service.clone(), id: id.clone() };
-        let namespace = namespace(command.network, &spec).map_err(failed)?;
         let key = identity::key_of(&id);
         let (follower, ended) = oneshot::channel();
         self.service.ask(Question::Follow(key.clone(), follower));
-        let mut prepared = self.prepare(&key, &spec, namespace.as_ref()).map_err(failed)?;
+        let mut prepared = self.prepare(&key, &spec, net.namespace()).map_err(failed)?;
         let mut log = LogReader::new(containers.log(&id));
         let started = prepared.start();
         started.map_err(|error| failed(failure::of_container("execute a command", &error).into()))?;
@@ -176,39 +231,27 @@ fn fresh_id() -> Result<ContainerId, Failed> {
     Ok(Ids::new(numbers).container())
 }
 
-/// Returns a network namespace without a way out, where no other one is wanted.
-fn namespace(network: BuildNetwork, spec: &ContainerSpec) -> Result<Option<OwnedFd>, Failed> {
-    match network {
-        BuildNetwork::Default | BuildNetwork::Host => Ok(None),
-        BuildNetwork::None => {
-            let instance = InstanceSpec {
-                name: spec.name.clone(),
-                project: spec.project.clone(),
-                endpoints: Vec::new(),
-                sysctls: BTreeMap::new(),
-                dns: false,
-            };
-            Ok(Some(trice_network::instance::connect(&instance)?.namespace))
-        }
-    }
+/// Returns what a command's container and its namespace are called.
+fn name_of(id: &ContainerId) -> Result<ContainerName, Failed> {
+    Ok(format!("build-{}", id.short()).parse()?)
 }
 
 /// Returns the container of a command.
-fn spec(id: &ContainerId, command: &Command) -> Result<ContainerSpec, Failed> {
-    let name = format!("build-{}", id.short());
+fn spec(id: &ContainerId, command: &Command, net: &Net) -> Result<ContainerSpec, Failed> {
+    let name = name_of(id)?;
     let hosts = command.hosts.iter().map(|(name, host)| match host {
         ExtraHost::Address(address) => Ok((*address, name.clone())),
-        // The step is in the host's network.
-        ExtraHost::HostGateway => Ok((IpAddr::from([127, 0, 0, 1]), name.clone())),
+        ExtraHost::HostGateway => Ok((net.host(), name.clone())),
     });
+    let own = Ok((IpAddr::from(Ipv4Addr::LOCALHOST), HOSTNAME.parse()?));
     let paths = |paths: &[&str]| paths.iter().map(Into::into).collect();
     let (masked_paths, readonly_paths) = match command.privileged {
         true => (Vec::new(), Vec::new()),
         false => (paths(&MASKED_PATHS), paths(&READONLY_PATHS)),
     };
-    let network = match command.network {
-        BuildNetwork::Default | BuildNetwork::Host => NetworkNamespace::Host,
-        BuildNetwork::None => NetworkNamespace::Instance(name.parse()?),
+    let network = match net {
+        Net::Host => NetworkNamespace::Host,
+        Net::Builds(_) | Net::None(_) => NetworkNamespace::Instance(name.clone()),
     };
     let process = ProcessSpec {
         args: command.args.clone(),
@@ -227,8 +270,8 @@ fn spec(id: &ContainerId, command: &Command) -> Result<ContainerSpec, Failed> {
     };
     Ok(ContainerSpec {
         id: id.clone(),
-        name: name.parse()?,
-        project: "build".parse()?,
+        name,
+        project: building::owner(),
         service: "build".parse()?,
         role: Role::OneOff(id.short().to_owned()),
         labels: BTreeMap::new(),
@@ -236,7 +279,7 @@ fn spec(id: &ContainerId, command: &Command) -> Result<ContainerSpec, Failed> {
         image_id: String::new(),
         layers: command.layers.clone(),
         process,
-        hostname: "buildkitsandbox".parse()?,
+        hostname: HOSTNAME.parse()?,
         domainname: None,
         mounts: command.mounts.clone(),
         shm_size: command.shm_size.unwrap_or(SHM_SIZE),
@@ -250,7 +293,7 @@ fn spec(id: &ContainerId, command: &Command) -> Result<ContainerSpec, Failed> {
         exposed: BTreeSet::new(),
         published: Vec::new(),
         publish: PublishMode::default(),
-        hosts: hosts.collect::<Result<_, Failed>>()?,
+        hosts: [own].into_iter().chain(hosts).collect::<Result<_, Failed>>()?,
         resolver: ResolverSpec::default(),
         sysctls: BTreeMap::new(),
         privileged: command.privileged,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use trice_api::build::{Build as Call, BuildEvent, BuildOrder};
 use trice_api::image::{MissingImages, PushImages};
-use trice_model::build::{Build, Context, DockerfileSource};
+use trice_model::build::{Build, Context, DockerfileSource, Entitlement};
 use trice_model::image::{ImageRef, RegistryRef};
 use trice_model::name::ServiceName;
 use trice_model::service::PullPolicy;
@@ -45,6 +45,9 @@ pub(crate) struct BuildArgs {
     /// The socket of an agent with keys, `ID` for your own or `ID=PATH`
     #[arg(long, value_name = "AGENT", num_args = 0..=1, default_missing_value = "default")]
     ssh: Vec<String>,
+    /// A right that steps may use: `network.host` or `security.insecure`
+    #[arg(long, value_name = "RIGHT")]
+    allow: Vec<Entitlement>,
     /// The images of what the services depend on too
     #[arg(long)]
     with_dependencies: bool,
@@ -240,6 +243,7 @@ impl BuildArgs {
         for build in wanted.project.builds.values_mut() {
             build.args.extend(args.clone());
             build.ssh.extend(agents.clone());
+            build.entitlements.extend(&self.allow);
             build.no_cache |= self.no_cache;
             build.pull |= self.pull;
         }
