@@ -11,8 +11,9 @@ const HARBOUR: &str = "tests/scenarios/harbour/compose.yaml";
 const ENGINE: &str = "trice-engine";
 const KEEPER: &str = "trice-keeper";
 
-/// How many engines are killed on the way of `up` and `down`.
+/// How many engines, and how many keepers, are killed on the way of `up` and `down`.
 const MOMENTS: u32 = 200;
+const KEEPERS: u32 = 50;
 
 /// A generator of moments, the same ones for the same seed (xorshift).
 struct Moments(u64);
@@ -53,7 +54,7 @@ fn an_engine_killed_at_any_moment_of_up_and_down_leaves_nothing_undone() {
         while kills < MOMENTS {
             rounds += 1;
             for line in ["up --wait", "down --timeout 0"] {
-                kills += killed_on_the_way(harbour, line, &mut moments);
+                kills += killed_on_the_way(harbour, line, ENGINE, &mut moments);
             }
             // Every so often it is looked whether all is there, and another engine asked the same.
             if rounds % 5 == 0 {
@@ -70,8 +71,37 @@ fn an_engine_killed_at_any_moment_of_up_and_down_leaves_nothing_undone() {
     });
 }
 
-/// Runs a command that must succeed though engines die on its way. Returns how many did.
-fn killed_on_the_way(harbour: &Scenario, line: &str, moments: &mut Moments) -> u32 {
+#[test]
+fn a_keeper_killed_at_any_moment_of_up_and_down_leaves_nothing_undone() {
+    scenario(HARBOUR, |harbour| {
+        let mut moments = Moments::new();
+        let (mut kills, mut rounds) = (0, 0);
+        while kills < KEEPERS {
+            rounds += 1;
+            kills += killed_on_the_way(harbour, "up --wait", KEEPER, &mut moments);
+            must_be_whole(harbour);
+            // What was made when there was no keeper outlives the engine too, and its end is seen.
+            if rounds % 5 == 0 {
+                harbour.kill(ENGINE);
+                must_be_whole(harbour);
+            }
+            let began = || harbour.trice("exec -T crane awk {print$22} /proc/1/stat").stdout();
+            let before = began();
+            harbour.crash("harbour-crane-1");
+            harbour.wait_for("its end to be seen, and another start", || {
+                let now = began();
+                !now.is_empty() && now != before
+            });
+            kills += killed_on_the_way(harbour, "down --timeout 0", KEEPER, &mut moments);
+        }
+        harbour.trice("down --volumes").success();
+        harbour.must_be_gone();
+        eprintln!("{kills} keepers killed in {rounds} rounds");
+    });
+}
+
+/// Runs a command that must succeed though processes of this role die on its way. Returns how many did.
+fn killed_on_the_way(harbour: &Scenario, line: &str, role: &str, moments: &mut Moments) -> u32 {
     let arguments: Vec<&str> = line.split(' ').collect();
     let mut command = harbour.command(&arguments);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -81,7 +111,7 @@ fn killed_on_the_way(harbour: &Scenario, line: &str, moments: &mut Moments) -> u
     while child.try_wait().unwrap().is_none() {
         // At most a few for one command: it is given up where no engine lives long enough to do anything.
         if Instant::now() >= next && kills < 3 {
-            kills += harbour.kill(ENGINE) as u32;
+            kills += harbour.kill(role) as u32;
             next = Instant::now() + Duration::from_micros(moments.below(250_000));
         }
         std::thread::yield_now();

@@ -80,6 +80,8 @@ pub(crate) struct Engine {
     pub(crate) ground: Ground,
     /// Records to be written at the end of this turn.
     pub(crate) records: Option<Batch>,
+    /// No keeper has died, or another one has taken over.
+    pub(crate) keeper_lives: bool,
     /// An operation ended in this turn.
     pub(crate) concluded: bool,
     /// What was written lazily will be brought to the disk.
@@ -154,6 +156,7 @@ impl Engine {
             changed: BTreeSet::new(),
             ground: Ground::default(),
             records: None,
+            keeper_lives: true,
             concluded: false,
             sync_is_due: false,
             jobs: Vec::new(),

@@ -13,6 +13,7 @@ use trice_model::id::ContainerId;
 use trice_model::signal::Signal;
 use trice_plan::links;
 use trice_plan::restart::{Exit, Next, after_exit};
+use trice_runtime::container::Prepared;
 use trice_runtime::keeper::link::Told;
 
 use crate::engine::{Destination, Engine, now};
@@ -20,6 +21,7 @@ use crate::event::Event;
 use crate::failure;
 use crate::identity;
 use crate::perform::{self, Outcome};
+use crate::world::Process;
 
 impl Engine {
     /// Takes in what the keeper tells.
@@ -190,6 +192,7 @@ impl Engine {
         }
         // Children that waited for their start, and processes that somebody follows, are lost to us.
         self.world.prepared.clear();
+        self.keeper_lives = false;
         self.followers.clear();
         let (backends, events) = (self.backends.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
@@ -204,7 +207,24 @@ impl Engine {
             .and_then(|socket| crate::succession::relink(&self.backends, &self.world, socket, &self.events));
         if let Err(fault) = result {
             tracing::error!(%fault, "hand over to a new keeper");
-            self.keeper_gone();
+            return self.keeper_gone();
+        }
+        self.keeper_lives = true;
+    }
+
+    /// Tells whether the keeper whose child it is lives, and tells of its end.
+    pub(crate) fn has_parent(&self, prepared: &Prepared) -> bool {
+        self.keeper_lives && prepared.is_of(&self.backends.containers.link())
+    }
+
+    /// Sees to the end of a process whose keeper died when it was being made, and has what belongs to it held.
+    pub(crate) fn adopt_orphan(&self, id: &ContainerId, process: &Process) {
+        watch_foreign(id, &process.pidfd, process.identity.pid, &self.events);
+        // Before there is another keeper nobody can hold anything, and that one is given all that there is.
+        if self.keeper_lives
+            && let Err(error) = crate::succession::hold_process(&self.backends, id, process)
+        {
+            tracing::warn!(container = id.short(), %error, "have its output held");
         }
     }
 }

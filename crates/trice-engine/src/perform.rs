@@ -172,7 +172,7 @@ pub(crate) fn hold_instance(
     if let Some(sockets) = &connected.dns {
         descriptors.extend([sockets.udp.as_fd(), sockets.tcp.as_fd()]);
     }
-    backends.containers.link().hold(&instance_key(name), &descriptors)
+    backends.containers.hold(&instance_key(name), &descriptors)
 }
 
 /// Names an instance for the keeper.
@@ -257,18 +257,25 @@ fn prepare(backends: &Backends, what: &str, spec: &ContainerSpec, place: Place) 
     let open_volume = |name: &VolumeName, subpath: Option<&Path>| {
         backends.volumes.open_data(name, subpath).map_err(Into::into)
     };
-    let mut surroundings = Surroundings {
-        namespace: place.namespace.as_ref().map(OwnedFd::as_fd),
-        volumes: &open_volume,
-        files: crate::files::texts(spec, &place.addresses, &host, &host_text),
-        stdin: place.stdin,
-    };
-    let prepared = backends.containers.prepare(&identity::key_of(&spec.id), spec, &mut surroundings);
-    prepared.map_err(|error| {
+    let stdin = || place.stdin.as_ref().map(OwnedFd::try_clone).transpose();
+    loop {
+        let mut surroundings = Surroundings {
+            namespace: place.namespace.as_ref().map(OwnedFd::as_fd),
+            volumes: &open_volume,
+            files: crate::files::texts(spec, &place.addresses, &host, &host_text),
+            stdin: stdin().map_err(|error| failure::of_io(what, &error))?,
+        };
+        let (containers, link) = (&backends.containers, backends.containers.link());
+        let error = match containers.prepare(&identity::key_of(&spec.id), spec, &mut surroundings) {
+            Ok(prepared) => return Ok(prepared),
+            Err(error) => error,
+        };
         // Half a container is none: its group and what the keeper holds go at once.
-        let _ = backends.containers.finish(&spec.id);
-        failure::of_container(what, &error)
-    })
+        let _ = containers.finish(&spec.id);
+        if !(error.is_of_keeper() && containers.wait_for_successor(&link)) {
+            return Err(failure::of_container(what, &error));
+        }
+    }
 }
 
 /// Removes a container.

@@ -184,8 +184,11 @@ impl Engine {
                 Err(PortError::Unsupported { .. }) if is_second_half(port, ports) => continue,
                 Err(error) => return Err(failure::of_port(instance, &error)),
             };
-            let held = self.backends.containers.link().hold(&side.key(), &[socket.as_fd()]);
-            held.map_err(|error| failure::of_io(&format!("publish {port}"), &error))?;
+            match self.backends.containers.link().hold(&side.key(), &[socket.as_fd()]) {
+                // Its successor is given all ports that there are.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+                held => held.map_err(|error| failure::of_io(&format!("publish {port}"), &error))?,
+            }
             let holders = [instance.clone()].into();
             self.world.ports.insert(side, Reservation { socket, project: project.clone(), holders });
         }
@@ -280,7 +283,10 @@ impl Engine {
             }
             (Action::DisconnectInstance(name), _) => drop(self.world.found.instances.remove(name)),
             (Action::CreateContainer(spec), outcome) => {
-                if let Outcome::Prepared(prepared) = outcome {
+                // The start of one whose keeper has died makes another one.
+                if let Outcome::Prepared(prepared) = outcome
+                    && self.has_parent(&prepared)
+                {
                     self.world.prepared.insert(spec.id.clone(), *prepared);
                 }
                 self.announce(&spec.id, ContainerChange::Created);
@@ -328,6 +334,7 @@ impl Engine {
         let Some(identity) = record.process else { return };
         let run = self.next_serial();
         let early_end = self.take_early_end(id, Some(&prepared.key));
+        let has_parent = self.has_parent(&prepared);
         let process = Process {
             key: Some(prepared.key),
             pidfd: Arc::new(prepared.pidfd),
@@ -338,6 +345,9 @@ impl Engine {
             ending: false,
             stopping: false,
         };
+        if !has_parent {
+            self.adopt_orphan(id, &process);
+        }
         self.world.processes.insert(id.clone(), process);
         self.announce(id, ContainerChange::Started);
         if let Some(exit) = early_end {

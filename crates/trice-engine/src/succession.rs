@@ -7,6 +7,7 @@ use std::sync::mpsc;
 
 use tokio::sync::mpsc::UnboundedSender;
 use trice_api::fault::Fault;
+use trice_model::id::ContainerId;
 use trice_runtime::keeper::launch;
 use trice_runtime::keeper::link::{Inventory, Link, Told};
 use trice_runtime::keeper::start::{Directories, Shared};
@@ -16,7 +17,7 @@ use crate::backends::Backends;
 use crate::event::Event;
 use crate::failure;
 use crate::perform::instance_key;
-use crate::world::World;
+use crate::world::{Process, World};
 
 /// Starts a keeper and returns this engine's end of the link to it.
 pub(crate) fn start_keeper(directories: &Directories, shared: &Shared) -> Result<OwnedFd, Fault> {
@@ -75,18 +76,31 @@ pub(crate) fn relink(
     Ok(())
 }
 
+/// Has the keeper hold what belongs to a process that another one made.
+pub(crate) fn hold_process(backends: &Backends, id: &ContainerId, process: &Process) -> std::io::Result<()> {
+    let (key, descriptors) = holding(backends, id, process)?;
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    backends.containers.link().hold(&key, &borrowed)
+}
+
+/// Returns what a keeper holds for a process, and the name of that.
+fn holding(
+    backends: &Backends,
+    id: &ContainerId,
+    process: &Process,
+) -> std::io::Result<(String, Vec<OwnedFd>)> {
+    if let Some(terminal) = &process.terminal {
+        return Ok((format!("{id}/terminal"), vec![terminal.try_clone()?]));
+    }
+    let log = backends.containers.log(id);
+    Ok((id.to_string(), vec![log.open_fifo(Stream::Stdout)?, log.open_fifo(Stream::Stderr)?]))
+}
+
 /// Returns copies of all descriptors that a keeper holds for us, by their names.
 fn holdings(backends: &Backends, world: &World) -> std::io::Result<BTreeMap<String, Vec<OwnedFd>>> {
     let mut all = BTreeMap::new();
     for (id, process) in &world.processes {
-        let log = backends.containers.log(id);
-        match &process.terminal {
-            Some(terminal) => drop(all.insert(format!("{id}/terminal"), vec![terminal.try_clone()?])),
-            None => {
-                let fifos = vec![log.open_fifo(Stream::Stdout)?, log.open_fifo(Stream::Stderr)?];
-                all.insert(id.to_string(), fifos);
-            }
-        }
+        all.extend([holding(backends, id, process)?]);
     }
     for (name, home) in &world.homes {
         let mut descriptors = vec![home.namespace.try_clone()?];

@@ -148,6 +148,8 @@ pub struct Prepared {
     pub pidfd: OwnedFd,
     /// The outer end of its terminal, if it has one.
     pub terminal: Option<OwnedFd>,
+    /// The keeper whose child it is.
+    parent: Link,
     handshake: Parent,
 }
 
@@ -230,6 +232,22 @@ impl Containers {
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
+    /// Has the keeper hold `descriptors` under `key`, or the one that takes over from it. To be called by nobody who
+    /// has to see to that.
+    ///
+    /// # Errors
+    /// That of the link, if no keeper takes over in time.
+    pub fn hold(&self, key: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        loop {
+            let link = self.link();
+            match link.hold(key, descriptors) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.wait_for_successor(&link) => {
+                }
+                held => return held,
+            }
+        }
+    }
+
     /// The link to the keeper.
     pub fn link(&self) -> Link {
         self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -242,7 +260,7 @@ impl Containers {
 
     /// A container's log.
     pub fn log(&self, id: &ContainerId) -> LogFolder {
-        LogFolder::new(self.folder(id).join("log"))
+        LogFolder::new(self.folder(id).join("log"), self.run_folder(id))
     }
 
     fn run_folder(&self, id: &ContainerId) -> PathBuf {
@@ -256,8 +274,7 @@ impl Containers {
         for (name, mode) in [("upper", 0o755), ("work", 0o700)] {
             make_folder(&folder.join(name), mode)?;
         }
-        let log = self.log(id);
-        log.make().map_err(|source| CreateError::Folder { path: log.path().to_owned(), source })
+        Ok(())
     }
 
     /// Makes a container up to the last step before its program. The keeper tells its end under the name `key`, which
@@ -291,9 +308,9 @@ impl Containers {
         let (spawned, handshake) = self.spawn(&link, key, &lowered, &opener)?;
         // An engine that dies between the record of the start and the start itself has a successor who starts it.
         link.hold(&start_key(id), &[handshake.as_fd()]).map_err(CreateError::Spawn)?;
-        let mut prepared = Prepared::new(key, spawned, handshake);
+        let mut prepared = Prepared::new(key, spawned, link.clone(), handshake);
         prepared.wait_until_created()?;
-        self.pump_output(id, &link, streams, &prepared)?;
+        self.pump_output(&spec.id, &link, streams, &prepared)?;
         // Before it is released, so that no end of its goes unseen.
         let pidfd = prepared.pidfd.try_clone().map_err(CreateError::Spawn)?;
         let path = vault::folder(&self.directories.run);
@@ -314,12 +331,12 @@ impl Containers {
     /// Has the container's output moved to its log, and what it comes through held by the keeper.
     fn pump_output(
         &self,
-        id: &str,
+        id: &ContainerId,
         link: &Link,
         streams: Streams,
         prepared: &Prepared,
     ) -> Result<(), CreateError> {
-        let folder = LogFolder::new(self.directories.data.join("containers").join(id).join("log"));
+        let (folder, id) = (self.log(id), id.as_str());
         let source = match (&prepared.terminal, streams.stdout, streams.stderr) {
             (Some(terminal), ..) => {
                 link.hold(&terminal_key(id), &[terminal.as_fd()]).map_err(CreateError::Spawn)?;
@@ -360,8 +377,9 @@ impl Containers {
             namespace: None,
             volumes: None,
         };
-        let (spawned, handshake) = self.spawn(&self.link(), key, &lowered, &opener)?;
-        let mut prepared = Prepared::new(key, spawned, handshake);
+        let link = self.link();
+        let (spawned, handshake) = self.spawn(&link, key, &lowered, &opener)?;
+        let mut prepared = Prepared::new(key, spawned, link.clone(), handshake);
         // It does not wait; what is read is its terminal, then nothing, or its failure.
         prepared.terminal = wait_until_program(&prepared.handshake)?;
         Ok(prepared)
@@ -526,8 +544,20 @@ impl Containers {
 }
 
 impl Prepared {
-    fn new(key: &str, spawned: Spawned, handshake: Parent) -> Self {
-        Self { key: key.to_owned(), pid: spawned.pid, pidfd: spawned.pidfd, terminal: None, handshake }
+    fn new(key: &str, spawned: Spawned, parent: Link, handshake: Parent) -> Self {
+        Self {
+            key: key.to_owned(),
+            pid: spawned.pid,
+            pidfd: spawned.pidfd,
+            terminal: None,
+            parent,
+            handshake,
+        }
+    }
+
+    /// Tells whether it is a child of the keeper behind `link`, which tells of its end.
+    pub fn is_of(&self, link: &Link) -> bool {
+        self.parent.is(link)
     }
 
     /// Lets the container's program run; returns once it does.

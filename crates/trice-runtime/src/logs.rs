@@ -15,9 +15,10 @@ pub mod index;
 pub mod pump;
 pub mod reader;
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
@@ -46,36 +47,32 @@ impl Stream {
     }
 }
 
-/// The folder of one container's log.
+/// Where one container's log is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFolder {
     path: PathBuf,
+    fifos: PathBuf,
 }
 
 /// How much a FIFO holds before the writer waits. Users may have 64 MiB in pipes altogether.
 const FIFO_SIZE: usize = 256 * 1024;
 
 impl LogFolder {
-    /// Names the folder; nothing is made.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path }
+    /// Names the folder, and the one of the FIFOs, which need not outlive a reboot. Nothing is made: many containers
+    /// never write a word, and files cost more than anything else on some disks.
+    pub fn new(path: PathBuf, fifos: PathBuf) -> Self {
+        Self { path, fifos }
     }
 
-    /// Makes the folder and its FIFOs, or finds them.
-    pub fn make(&self) -> io::Result<()> {
-        fs::create_dir_all(&self.path)?;
-        for stream in Stream::ALL {
-            match mknodat(CWD, self.fifo(stream), FileType::Fifo, Mode::from(0o600), 0) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Opens a FIFO in both directions, as the container and the keeper hold it.
+    /// Opens a FIFO in both directions, as the container and the keeper hold it. It is made if there is none.
     pub fn open_fifo(&self, stream: Stream) -> io::Result<OwnedFd> {
-        let fifo = rustix::fs::open(self.fifo(stream), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        let path = self.fifos.join(format!("{}.fifo", stream.file()));
+        fs::create_dir_all(&self.fifos)?;
+        match mknodat(CWD, &path, FileType::Fifo, Mode::from(0o600), 0) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let fifo = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         rustix::pipe::fcntl_setpipe_size(&fifo, FIFO_SIZE)?;
         Ok(fifo)
     }
@@ -94,8 +91,39 @@ impl LogFolder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
 
-    fn fifo(&self, stream: Stream) -> PathBuf {
-        self.path.join(format!("{}.fifo", stream.file()))
+/// A file of a log, which is made when there is something to be written.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl LogFile {
+    /// Opens the file at `path` if there is one.
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+        match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => Ok(Self { path, file: Some(file) }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self { path, file: None }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the file, unless nothing was written yet.
+    pub(crate) fn existing(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
+    /// Returns the file, which is made with its folder if there is none.
+    pub(crate) fn make(&mut self) -> io::Result<&File> {
+        if self.file.is_none() {
+            self.path.parent().map(fs::create_dir_all).transpose()?;
+            let mut options = OpenOptions::new();
+            let file =
+                options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+            self.file = Some(file);
+        }
+        self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }

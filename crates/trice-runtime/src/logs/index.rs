@@ -8,14 +8,14 @@
 //! The time is in nanoseconds since 1970. Records are only ever appended, so that a torn one can only be the last; it is
 //! written over, or cut off when the index is opened again.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use trice_model::time::Timestamp;
 
-use super::Stream;
+use super::{LogFile, Stream};
 
 /// The size of a record.
 pub const RECORD: usize = 24;
@@ -62,37 +62,37 @@ impl Piece {
 /// An index that is written.
 #[derive(Debug)]
 pub struct IndexWriter {
-    file: File,
+    file: LogFile,
     /// The end of the last whole record.
     end: u64,
 }
 
 impl IndexWriter {
-    /// Opens the index at `path`, makes it if there is none, and returns with it the end of each stream as far as it
-    /// is entered.
-    pub fn open(path: &Path) -> io::Result<(Self, [u64; 2])> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let length = file.metadata()?.len();
-        let whole = length - length % RECORD as u64;
-        file.set_len(whole)?;
-        let mut ends = [0; 2];
-        for piece in read_all(&mut file)? {
-            ends[piece.stream as usize] = piece.offset + u64::from(piece.length);
+    /// Opens the index at `path`, and returns with it the end of each stream as far as it is entered.
+    pub fn open(path: PathBuf) -> io::Result<(Self, [u64; 2])> {
+        let file = LogFile::open(path)?;
+        let (mut whole, mut ends) = (0, [0; 2]);
+        if let Some(file) = file.existing() {
+            let length = file.metadata()?.len();
+            whole = length - length % RECORD as u64;
+            file.set_len(whole)?;
+            for piece in read_all(file)? {
+                ends[piece.stream as usize] = piece.offset + u64::from(piece.length);
+            }
         }
         Ok((Self { file, end: whole }, ends))
     }
 
     /// Enters a piece. What a failure has written of it is written over by the next one.
     pub fn append(&mut self, piece: Piece) -> io::Result<()> {
-        self.file.write_all_at(&piece.encode(), self.end)?;
+        self.file.make()?.write_all_at(&piece.encode(), self.end)?;
         self.end += RECORD as u64;
         Ok(())
     }
 }
 
 /// Reads all pieces of an index.
-pub fn read_all(file: &mut File) -> io::Result<Vec<Piece>> {
+pub fn read_all(mut file: &File) -> io::Result<Vec<Piece>> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut bytes)?;

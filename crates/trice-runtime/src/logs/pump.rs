@@ -3,10 +3,9 @@
 //! The bytes are moved inside the kernel, by `splice`.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,7 +17,7 @@ use rustix::pipe::{SpliceFlags, splice};
 use trice_model::time::Timestamp;
 
 use super::index::{IndexWriter, Piece};
-use super::{LogFolder, Stream};
+use super::{LogFile, LogFolder, Stream};
 
 /// The most that is moved at once.
 const PIECE: usize = 1 << 20;
@@ -104,7 +103,7 @@ const WAKE: u64 = u64::MAX;
 struct Inlet {
     source: OwnedFd,
     stream: Stream,
-    spool: File,
+    spool: LogFile,
     /// The end of the spool, and how far of it is entered in the index.
     end: u64,
     entered: u64,
@@ -183,7 +182,7 @@ impl Worker {
     }
 
     fn add(&mut self, key: String, folder: &LogFolder, source: Source) -> io::Result<()> {
-        let (mut index, ends) = IndexWriter::open(&folder.index())?;
+        let (mut index, ends) = IndexWriter::open(folder.index())?;
         let sources = match source {
             Source::Fifos { stdout, stderr } => {
                 vec![(Stream::Stdout, stdout, false), (Stream::Stderr, stderr, false)]
@@ -192,8 +191,8 @@ impl Worker {
         };
         let mut inlets = Vec::new();
         for (stream, source, copied) in sources {
-            let spool = open_spool(folder, stream)?;
-            let end = spool.metadata()?.len();
+            let spool = LogFile::open(folder.spool(stream))?;
+            let end = spool.existing().map(File::metadata).transpose()?.map_or(0, |there| there.len());
             enter_tail(&mut index, stream, ends[stream as usize], end)?;
             inlets.push((self.next, Inlet { source, stream, spool, end, entered: end, copied }));
             self.next += 1;
@@ -288,9 +287,13 @@ impl Inlet {
         if self.copied {
             return self.copy_bytes();
         }
+        // There is no file for nothing.
+        if self.spool.existing().is_none() && rustix::io::ioctl_fionread(&self.source)? == 0 {
+            return Ok(0);
+        }
         let mut end = self.end;
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-        match splice(self.source.as_fd(), None, self.spool.as_fd(), Some(&mut end), PIECE, flags) {
+        match splice(self.source.as_fd(), None, self.spool.make()?.as_fd(), Some(&mut end), PIECE, flags) {
             Ok(moved) => Ok(moved),
             Err(Errno::AGAIN | Errno::INTR) => Ok(0),
             Err(error) => Err(error.into()),
@@ -308,7 +311,7 @@ impl Inlet {
             Err(Errno::INTR) => 0,
             Err(error) => return Err(error.into()),
         };
-        std::os::unix::fs::FileExt::write_all_at(&self.spool, &bytes[..read], self.end)?;
+        std::os::unix::fs::FileExt::write_all_at(self.spool.make()?, &bytes[..read], self.end)?;
         Ok(read)
     }
 
@@ -318,10 +321,6 @@ impl Inlet {
         poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
         Ok(polled[0].revents().contains(PollFlags::HUP))
     }
-}
-
-fn open_spool(folder: &LogFolder, stream: Stream) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.spool(stream))
 }
 
 /// Enters the bytes that an engine moved and died before it could enter them.

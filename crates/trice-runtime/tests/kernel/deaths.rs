@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use trice_model::container::ContainerSpec;
@@ -103,7 +104,8 @@ impl House {
     }
 
     pub(crate) fn log(&self, id: &ContainerId) -> LogFolder {
-        LogFolder::new(self.directories.data.join("containers").join(id.as_str()).join("log"))
+        let of = |folder: &Path| folder.join("containers").join(id.as_str());
+        LogFolder::new(of(&self.directories.data).join("log"), of(&self.directories.run))
     }
 
     /// The keeper: the one that was started with this house's folders and is no engine.
