@@ -25,11 +25,13 @@ use trice_image::lease::Lease;
 use trice_image::platform::Platform;
 use trice_image::registry::Registries;
 use trice_model::build::{Build, BuildNetwork, Context, DockerfileSource};
+use trice_model::build_cache::CacheTarget;
 use trice_model::image::{ObservedImage, RegistryRef};
 use trice_model::time::Timestamp;
 use trice_state::store::Store;
 
 use crate::base::{Bases, Found};
+use crate::cache;
 use crate::error::{BaseError, BuildError};
 use crate::event::Listener;
 use crate::execute::{Layers, Work};
@@ -261,7 +263,11 @@ impl Tools {
     ) -> Result<Built, BuildError> {
         let created = build.source_date_epoch.map_or_else(|| work.base_created(graph), seconds);
         let document = graph.finished(&layers.base, &layers.made, &created);
-        let bytes = document.written();
+        let mut bytes = document.written();
+        if build.cache_to.contains(&CacheTarget::Inline) {
+            bytes = cache::with_steps(&bytes, &cache::of_image(&layers.steps, &document));
+        }
+        work.send_steps(&document, &layers.steps)?;
         let image = match self.unchanged(&bytes, &names)? {
             Some(image) => image,
             None => self.images.commit(lease, &bytes, &names)?,

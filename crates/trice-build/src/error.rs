@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use trice_dockerfile::mistake::{Excerpt, Lines};
 use trice_image::images::FetchError;
 use trice_image::images::build::BuildError as StoreError;
+use trice_image::images::bundle::BundleError;
+use trice_image::images::push::PushError;
+use trice_image::images::save::SaveError;
 use trice_image::layout::LayoutError;
 use trice_model::image::ImageRefError;
 use trice_state::commit::CommitError;
@@ -77,6 +80,14 @@ pub enum BuildError {
         /// What its command wrote last.
         output: Vec<String>,
     },
+    /// The steps do not get where others are to find them.
+    #[error("write the cache `{name}`")]
+    Cache {
+        /// Where.
+        name: String,
+        /// Why not.
+        source: Box<CacheError>,
+    },
     /// The image cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -105,6 +116,23 @@ fn last(output: &[String]) -> String {
         "\nthe last it wrote:\n{}",
         output.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
     )
+}
+
+/// Why a cache elsewhere is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// Its layers cannot be put together.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The registry does not take it.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// The folder cannot be written.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// Its name is none.
+    #[error(transparent)]
+    Name(#[from] ImageRefError),
 }
 
 /// Why what an image is based on is not to be had.

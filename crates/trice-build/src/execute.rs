@@ -14,6 +14,7 @@ use trice_state::batch::Batch;
 
 use crate::base::{Bases, Found, Layer};
 use crate::builder::{Opened, Script, Tools};
+use crate::cache::{CachedStep, Caches};
 use crate::error::{BuildError, StepError};
 use crate::event::{Event, Listener, Outcome};
 use crate::record::{FilesRecord, StepRecord};
@@ -38,6 +39,8 @@ pub(crate) struct Work<'a> {
     pub(crate) stop: &'a AtomicBool,
     pub(crate) bases: &'a Bases<'a>,
     pub(crate) workshop: Workshop,
+    /// Caches elsewhere.
+    pub(crate) caches: Caches<'a>,
     /// A folder with nothing in it.
     pub(crate) empty: PathBuf,
     state: Mutex<State>,
@@ -52,6 +55,8 @@ struct State {
     /// Layers that are not yet at their places.
     finished: Vec<Finished>,
     steps: Vec<StepRecord>,
+    /// What makes the layer of each step that has one of its own, for caches elsewhere.
+    keys: BTreeMap<StepId, CachedStep>,
     files: Vec<FilesRecord>,
     /// What steps have made, opened.
     trees: BTreeMap<StepId, Arc<Origin>>,
@@ -65,6 +70,8 @@ pub(crate) struct Layers {
     pub(crate) base: Vec<String>,
     /// Those that steps made.
     pub(crate) made: BTreeMap<StepId, MadeLayer>,
+    /// The steps that made any layer of any stage.
+    pub(crate) steps: Vec<CachedStep>,
 }
 
 impl<'a> Work<'a> {
@@ -98,6 +105,7 @@ impl<'a> Work<'a> {
             stop,
             bases,
             workshop,
+            caches: Caches::new(&build.cache_from),
             empty,
             state,
         })
@@ -113,9 +121,10 @@ impl<'a> Work<'a> {
         (self.listener)(Event::Planned(titles));
         self.carry_out_steps()?;
         let Some(result) = self.graph.result else {
-            return Ok(Layers { base: Vec::new(), made: BTreeMap::new() });
+            return Ok(Layers { base: Vec::new(), made: BTreeMap::new(), steps: Vec::new() });
         };
         let mut state = self.state();
+        let steps = std::mem::take(&mut state.keys).into_values().collect();
         let made = std::mem::take(&mut state.made);
         // The way down from the result: what its lowest step has was there before.
         let (mut way, mut lowest) = (BTreeSet::from([result]), result);
@@ -130,7 +139,8 @@ impl<'a> Work<'a> {
             }
             Operation::MakeFolder(_) | Operation::Copy(_) | Operation::Run(_) => Vec::new(),
         };
-        Ok(Layers { base, made: made.into_iter().filter(|(step, _)| way.contains(step)).collect() })
+        let made = made.into_iter().filter(|(step, _)| way.contains(step)).collect();
+        Ok(Layers { base, made, steps })
     }
 
     fn carry_out_steps(&self) -> Result<(), BuildError> {
@@ -241,12 +251,14 @@ impl<'a> Work<'a> {
     pub(crate) fn take_in(
         &self,
         step: StepId,
-        layer: MadeLayer,
+        cached: CachedStep,
         finished: Option<Finished>,
         record: Option<StepRecord>,
     ) {
+        let layer = self.made(&cached.layer, cached.made_at);
         let mut state = self.state();
         state.made.insert(step, layer);
+        state.keys.insert(step, cached);
         state.finished.extend(finished);
         state.steps.extend(record);
     }

@@ -6,12 +6,13 @@
 //!     run ── sandbox         commands, in containers
 //!     copy archive           files: select finds which are meant, content counts them, stamps remembers
 //!   tree, attributes         files, of which nothing outside can be reached
-//! record                     what steps made before
+//! record ── cache            what steps made before: here, and elsewhere
 //! ```
 //!
 //! Invariants:
 //!
-//! - A layer that was made is found by what it depends on alone; nobody's word is taken for it.
+//! - A layer that was made is found by what it depends on alone; nobody's word is taken for it but that of caches which
+//!   the build names.
 //! - A secret is in no layer, no key, no record and no message.
 //! - A build that fails leaves no image and no name, and what its steps made for the next one.
 //! - No path of a context, an archive or an image leads out of it.
@@ -21,6 +22,7 @@ mod archive;
 mod attributes;
 mod base;
 pub mod builder;
+mod cache;
 mod content;
 mod copy;
 pub mod error;

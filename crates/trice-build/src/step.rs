@@ -20,6 +20,7 @@ use trice_runtime::user::{UserError, look_up};
 use crate::archive::{self, Recognised};
 use crate::base::{Found, Layer};
 use crate::builder::{now, seconds};
+use crate::cache::CachedStep;
 use crate::content::{self, Counting};
 use crate::copy::{self, Copier, CopyError, Style};
 use crate::error::StepError;
@@ -144,9 +145,20 @@ impl Work<'_> {
         {
             let layer = Layer { diff_id: record.layer.clone(), root };
             let is_old = now().since(record.used_at) > A_DAY;
-            let made_at = record.made_at;
+            let cached =
+                CachedStep { key: record.key.clone(), layer: record.layer.clone(), made_at: record.made_at };
             let renewed = is_old.then(|| StepRecord { used_at: now(), ..record });
-            self.take_in(id, self.made(&layer.diff_id, made_at), None, renewed);
+            self.take_in(id, cached, None, renewed);
+            return Ok((on_top(below, layer), Outcome::Cached));
+        }
+        if !no_cache
+            && let Some(cached) = self.found_elsewhere(key)
+            && let Some(root) = self.kept(&cached.layer)?
+        {
+            let layer = Layer { diff_id: cached.layer.clone(), root };
+            let (key, made_at) = (cached.key.clone(), cached.made_at);
+            let record = StepRecord { key, layer: cached.layer.clone(), made_at, used_at: now() };
+            self.take_in(id, cached, None, Some(record));
             return Ok((on_top(below, layer), Outcome::Cached));
         }
         let folder = make()?;
@@ -154,9 +166,10 @@ impl Work<'_> {
         let finished = self.tools.images.layer_of_folder(&self.workshop, &folder, epoch)?;
         let layer = Layer { diff_id: finished.diff_id().clone(), root: finished.root() };
         let made_at = now();
+        let cached = CachedStep { key: key.to_owned(), layer: layer.diff_id.clone(), made_at };
         let record =
             StepRecord { key: key.to_owned(), layer: layer.diff_id.clone(), made_at, used_at: made_at };
-        self.take_in(id, self.made(&layer.diff_id, made_at), Some(finished), Some(record));
+        self.take_in(id, cached, Some(finished), Some(record));
         Ok((on_top(below, layer), Outcome::Done))
     }
 
@@ -166,7 +179,7 @@ impl Work<'_> {
         Ok(self.tools.images.layer_root(layer).filter(|_| is_here))
     }
 
-    fn made(&self, layer: &Digest, at: Timestamp) -> MadeLayer {
+    pub(crate) fn made(&self, layer: &Digest, at: Timestamp) -> MadeLayer {
         let created = self.build.source_date_epoch.map_or_else(|| at.rfc3339(), seconds);
         MadeLayer { diff_id: layer.to_string(), created }
     }

@@ -5,6 +5,7 @@
 
 pub(crate) mod attachment;
 pub(crate) mod build;
+pub(crate) mod cache;
 pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod network;

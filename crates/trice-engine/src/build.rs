@@ -150,7 +150,7 @@ fn fault(name: &str, error: &BuildError) -> Fault {
     let code = match error {
         BuildError::Mistakes(_) | BuildError::Name(_) | BuildError::ContextKind { .. } => Code::BadRequest,
         BuildError::Cancelled => Code::Cancelled,
-        BuildError::Base { .. } => Code::Image,
+        BuildError::Base { .. } | BuildError::Cache { .. } => Code::Image,
         BuildError::Dockerfile { .. }
         | BuildError::Context { .. }
         | BuildError::Ignore { .. }

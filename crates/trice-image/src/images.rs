@@ -7,6 +7,7 @@
 //!
 //! names, find, inspect        what is here            usage     how much room it takes
 //! remove                      what goes               build     how layers and images are made here
+//! bundle                      layers of builds that others may find, elsewhere
 //! read                          what comes out of archives      seal, join, save   how they leave
 //! ```
 
@@ -34,6 +35,7 @@ use crate::transfer::in_thread;
 use crate::unpack::Limits;
 
 pub mod build;
+pub mod bundle;
 pub mod find;
 pub mod inspect;
 mod join;

@@ -71,7 +71,7 @@ pub(crate) fn load(
     let config = image_config(&offer.config)?; // before gigabytes are read for nothing
     let platform = platform(&offer.config)?;
     let lease = layout.lease(&things(offer))?; // before it is looked what is here
-    let Inventory { mut layers, missing, locks } = take_stock(layout, offer, progress)?;
+    let Inventory { mut layers, missing, locks } = take_stock(layout, &offer.layers, progress)?;
     let workshop = layout.begin()?;
     let made = make_all(files, missing, &workshop, limits, stop, progress)?;
     layers.extend(made.iter().map(|layer| (layer.diff_id.clone(), layer.stored.clone())));
@@ -103,12 +103,35 @@ pub(crate) fn load(
     Ok(Loaded { record, lease })
 }
 
+/// Brings one layer that `files` has into the store, where `lease` keeps it. `stop` ends it soon.
+pub(crate) fn load_layer(
+    layout: &Arc<Layout>,
+    files: &dyn Files,
+    layer: &OfferedLayer,
+    lease: &Lease,
+    limits: Limits,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), LoadError> {
+    layout.keep(lease, &things_of(layer).collect::<Vec<_>>())?; // before it is looked what is here
+    let Inventory { missing, locks, .. } = take_stock(layout, std::slice::from_ref(layer), progress)?;
+    let workshop = layout.begin()?;
+    let made = make_all(files, missing, &workshop, limits, stop, progress)?;
+    if !made.is_empty() {
+        workshop.publish(lease, &made, &[])?;
+    }
+    drop(locks); // whoever waits for it finds it at its place
+    Ok(())
+}
+
+fn things_of(layer: &OfferedLayer) -> impl Iterator<Item = Thing> + use<> {
+    let blob = layer.blob.clone().map(Thing::Blob);
+    blob.into_iter().chain([Thing::Layer(layer.diff_id.clone())])
+}
+
 /// Returns all that will be an image's, as far as it is known.
 fn things(offer: &Offer) -> Vec<Thing> {
-    let layers = offer.layers.iter().flat_map(|layer| {
-        let blob = layer.blob.iter().cloned().map(Thing::Blob);
-        blob.chain([Thing::Layer(layer.diff_id.clone())])
-    });
+    let layers = offer.layers.iter().flat_map(things_of);
     let documents =
         offer.manifest.iter().map(|(bytes, _)| bytes).chain(&offer.indexes).chain([&offer.config]);
     layers.chain(documents.map(|bytes| Thing::Blob(Digest::of(bytes)))).collect()
@@ -125,10 +148,10 @@ struct Inventory<'a> {
 /// Finds out which layers are here, after those have finished who make one of them now.
 fn take_stock<'a>(
     layout: &Layout,
-    offer: &'a Offer,
+    layers: &'a [OfferedLayer],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Inventory<'a>, LoadError> {
-    let wanted: BTreeMap<_, _> = offer.layers.iter().map(|layer| (&layer.diff_id, layer)).collect();
+    let wanted: BTreeMap<_, _> = layers.iter().map(|layer| (&layer.diff_id, layer)).collect();
     let mut stock = Inventory { layers: BTreeMap::new(), missing: Vec::new(), locks: Vec::new() };
     // The order of the digests is everybody's, so that nobody waits for somebody who waits.
     for (diff_id, layer) in wanted {

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::build_cache::{CacheStore, CacheTarget};
 use crate::image::ImageRef;
 use crate::name::ServiceName;
 use crate::service::{ExtraHost, Ulimit};
@@ -46,6 +47,12 @@ pub struct Build {
     /// The same for these stages only.
     #[serde(default)]
     pub no_cache_filter: BTreeSet<String>,
+    /// Caches elsewhere, in which steps are looked for that were not done here.
+    #[serde(default)]
+    pub cache_from: Vec<CacheStore>,
+    /// Where its steps go for others to find.
+    #[serde(default)]
+    pub cache_to: Vec<CacheTarget>,
     /// Registries are asked for newer base images.
     #[serde(default)]
     pub pull: bool,
@@ -172,6 +179,8 @@ impl Build {
             platforms: Vec::new(),
             no_cache: false,
             no_cache_filter: BTreeSet::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
             pull: false,
             network: BuildNetwork::Default,
             extra_hosts: Vec::new(),

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod build_cache;
 pub mod capability;
 pub mod container;
 pub mod dns;

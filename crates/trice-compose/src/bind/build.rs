@@ -50,6 +50,8 @@ impl Binder<'_> {
             platforms,
             no_cache: flag("no_cache"),
             no_cache_filter: list_at(node, "no_cache_filter").into_iter().collect(),
+            cache_from: self.cache_from(node, here),
+            cache_to: self.cache_to(node, here),
             pull: flag("pull"),
             network: self.build_network(node, here),
             extra_hosts: self.extra_hosts(node, here),

@@ -273,7 +273,7 @@ services:
     develop: { watch: [{ path: ., action: rebuild }] }
   db:
     image: x
-    build: { dockerfile_inline: FROM scratch, cache_from: [y] }
+    build: { dockerfile_inline: FROM scratch, provenance: true }
     deploy: { placement: { constraints: [a] } }
     networks: { n: { driver_opts: { com.docker.network.endpoint.dns: x } } }
 networks:
@@ -286,7 +286,7 @@ secrets: { s: { file: s } }
 warning: compose.yaml:13:15 services.web.deploy.placement: `placement` is for Swarm, and means nothing here
 warning: compose.yaml:13:77 services.web.deploy.resources.reservations.cpus: `cpus` is for Swarm, and means nothing here
 warning: compose.yaml:14:5 services.web.isolation: `isolation` is for Windows, and means nothing here
-warning: compose.yaml:18:47 services.db.build.cache_from: `cache_from` is not honoured yet: the image is the same without it
+warning: compose.yaml:18:47 services.db.build.provenance: `provenance` is not honoured yet: the image is the same without it
 not yet: compose.yaml:5:5 services.web.secrets: `secrets` is not honoured yet
 not yet: compose.yaml:6:5 services.web.gpus: `gpus` is not honoured yet
 not yet: compose.yaml:9:5 services.web.pid: `pid` is not honoured yet
@@ -638,6 +638,7 @@ services:
       secrets: [file, { source: env, target: token }]
       ssh: [default, 'key=/k']
       cache_from: [x]
+      cache_to: ['type=local,dest=c,mode=max']
   base: { build: . }
   inline: { image: 'own:1', build: { dockerfile_inline: 'FROM scratch' } }
 secrets: { file: { file: ./s }, env: { environment: TOKEN } }
@@ -697,6 +698,28 @@ secrets: { file: { file: ./s }, env: { environment: TOKEN } }
         no_cache_filter: {
             "prod",
         },
+        cache_from: [
+            Registry(
+                RegistryRef {
+                    host: "docker.io",
+                    repository: "library/x",
+                    tag: Some(
+                        "latest",
+                    ),
+                    digest: None,
+                },
+            ),
+        ],
+        cache_to: [
+            Store {
+                store: Folder {
+                    path: "/p/c",
+                    tag: "latest",
+                },
+                all: true,
+                may_fail: false,
+            },
+        ],
         pull: true,
         network: None,
         extra_hosts: [

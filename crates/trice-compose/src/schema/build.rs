@@ -30,8 +30,8 @@ pub(crate) static BUILD: Object = Object::new(&[
     )
     .unique(Unique::Refused),
     attribute("labels", &Pairs(Unset::Empty), "Labels of the image.").unique(Unique::Text),
-    attribute("cache_from", &List(&Text), "Where cached steps come from.").dispensable(),
-    attribute("cache_to", &List(&Text), "Where cached steps go.").dispensable(),
+    attribute("cache_from", &List(&Text), "Where cached steps come from."),
+    attribute("cache_to", &List(&Text), "Where cached steps go."),
     attribute("no_cache", &Flag, "Whether all steps are run again."),
     attribute("no_cache_filter", &Texts, "Stages whose steps are run again.").unique(Unique::Refused),
     attribute("additional_contexts", &Pairs(Unset::Wrong), "More contexts by name.").unique(Unique::Text),

@@ -176,6 +176,23 @@ impl Images {
         config: &[u8],
         names: &[RegistryRef],
     ) -> Result<ObservedImage, BuildError> {
+        let image = self.unnamed(lease, config)?;
+        // The same image may be here already, with a manifest.
+        let before = self.store.get::<ImageRecord>(image.id.as_str())?.filter(|before| self.is_whole(before));
+        let image = before.unwrap_or(image);
+        let mut batch = Batch::new().put(&image);
+        let platform = self.named_platform(&image);
+        for name in names {
+            for name in self.name_records(name, &image, &platform, None)? {
+                batch = batch.put(&name);
+            }
+        }
+        self.store.commit(batch)?;
+        Ok(self.observed(image))
+    }
+
+    /// Makes an image of which nobody hears, and that `lease` keeps.
+    pub(super) fn unnamed(&self, lease: &Lease, config: &[u8]) -> Result<ImageRecord, BuildError> {
         let read = configuration(config).map_err(ConfigError::Document)?;
         let diff_ids = diff_ids(&read).map_err(ConfigError::Document)?;
         self.hold_layers(lease, &diff_ids)?; // before it is looked which are here
@@ -193,18 +210,7 @@ impl Images {
         let workshop = self.layout.begin()?;
         let blobs = missing_blobs(&self.layout, &workshop, [&config.to_vec()])?;
         workshop.publish(lease, &[], &blobs)?;
-        // The same image may be here already, with a manifest.
-        let before = self.store.get::<ImageRecord>(image.id.as_str())?.filter(|before| self.is_whole(before));
-        let image = before.unwrap_or(image);
-        let mut batch = Batch::new().put(&image);
-        let platform = self.named_platform(&image);
-        for name in names {
-            for name in self.name_records(name, &image, &platform, None)? {
-                batch = batch.put(&name);
-            }
-        }
-        self.store.commit(batch)?;
-        Ok(self.observed(image))
+        Ok(image)
     }
 
     fn layer_record(&self, diff_id: &Digest) -> Result<LayerRecord, BuildError> {

@@ -117,20 +117,49 @@ impl Images {
             sealed.map_err(|source| PushError::Seal { name: name.clone(), source: Box::new(source) })?;
         let mut all = self.index_of_name(name, platform, &image)?;
         let main = all.pop().ok_or_else(none)?;
+        self.send(name, tag, &all, &main, registries, progress).await?;
+        self.remember_push(name, tag, &image, platform, &main.digest)?;
+        Ok(main.digest)
+    }
+
+    /// Sends an image that has no record to a registry, under `name`.
+    pub(super) async fn push_unnamed(
+        &self,
+        image: &ImageRecord,
+        name: &RegistryRef,
+        registries: &Registries,
+        progress: &mut (dyn FnMut(PushProgress) + Send),
+    ) -> Result<(), PushError> {
+        let Some(tag) = name.tag.as_ref().filter(|_| name.digest.is_none()) else {
+            return Err(PushError::Digest { name: name.clone() });
+        };
+        let main = self.manifest_of_image(name, image)?;
+        self.send(name, tag, &[], &main, registries, progress).await
+    }
+
+    /// Sends documents with all that they speak of, `main` last and under the tag.
+    async fn send(
+        &self,
+        name: &RegistryRef,
+        tag: &str,
+        others: &[Outgoing],
+        main: &Outgoing,
+        registries: &Registries,
+        progress: &mut (dyn FnMut(PushProgress) + Send),
+    ) -> Result<(), PushError> {
         let repository = registries.repository(name);
-        let parts = parts(all.iter().chain([&main]));
+        let parts = parts(others.iter().chain([main]));
         let mounts = self.mounts(name)?;
         let failed = |source| PushError::Registry { name: name.clone(), source: Box::new(source) };
         self.send_blobs(&repository, parts, &mounts, progress).await?.map_err(failed)?;
-        for outgoing in &all {
+        for outgoing in others {
             let bytes = outgoing.bytes.clone().into();
             let reference = outgoing.digest.as_str();
             repository.put_manifest(reference, &outgoing.media_type, &bytes).await.map_err(failed)?;
         }
         let bytes = main.bytes.clone().into();
         repository.put_manifest(tag, &main.media_type, &bytes).await.map_err(failed)?;
-        self.remember_push(name, tag, &image, platform, &main.digest)?;
-        Ok(main.digest)
+        Ok(())
     }
 
     /// Returns the documents to send, the one with the name last: the index with all its manifests if it and they
@@ -141,20 +170,25 @@ impl Images {
         platform: &Platform,
         image: &ImageRecord,
     ) -> Result<Vec<Outgoing>, PushError> {
-        let seal = |source| PushError::Seal { name: name.clone(), source: Box::new(source) };
-        let missing = || SealError::Missing { part: image.id.to_string() };
-        let own = image.manifest.as_ref().ok_or_else(missing).map_err(seal)?;
-        let manifest = Outgoing {
-            digest: own.digest.clone(),
-            media_type: MediaType::from(own.media_type.as_str()),
-            bytes: self.document(&own.digest).map_err(seal)?,
-        };
+        let manifest = self.manifest_of_image(name, image)?;
         let tag = name.tag.as_deref().unwrap_or("latest");
         let record = self.store.get::<NameRecord>(&tag_key(name, tag))?;
         let record = record.filter(|record| record.image_for(platform) == Some(&image.id));
         let target = record.and_then(|record| record.digest).filter(|target| *target != manifest.digest);
         let index = target.map(|target| self.whole_index(&target)).transpose()?.flatten();
         Ok(index.unwrap_or_else(|| vec![manifest]))
+    }
+
+    /// Returns the image's own manifest.
+    fn manifest_of_image(&self, name: &RegistryRef, image: &ImageRecord) -> Result<Outgoing, PushError> {
+        let seal = |source| PushError::Seal { name: name.clone(), source: Box::new(source) };
+        let missing = || SealError::Missing { part: image.id.to_string() };
+        let own = image.manifest.as_ref().ok_or_else(missing).map_err(seal)?;
+        Ok(Outgoing {
+            digest: own.digest.clone(),
+            media_type: MediaType::from(own.media_type.as_str()),
+            bytes: self.document(&own.digest).map_err(seal)?,
+        })
     }
 
     /// Returns an index with all its manifests before it, if all of them and what they speak of is here.

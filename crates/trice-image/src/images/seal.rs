@@ -74,13 +74,25 @@ impl Images {
     /// Makes what is missing of an image's archives and its manifest. `lease` keeps them.
     pub(super) fn seal(
         &self,
-        mut image: ImageRecord,
+        image: ImageRecord,
         lease: &Lease,
         stop: &AtomicBool,
     ) -> Result<ImageRecord, SealError> {
         if image.manifest.is_some() {
             return Ok(image);
         }
+        let image = self.sealed(image, lease, stop)?;
+        self.store.commit(Batch::new().put(&image))?;
+        Ok(image)
+    }
+
+    /// The same for what is to be no image of ours: nobody remembers it.
+    pub(super) fn sealed(
+        &self,
+        mut image: ImageRecord,
+        lease: &Lease,
+        stop: &AtomicBool,
+    ) -> Result<ImageRecord, SealError> {
         let workshop = self.layout.begin()?;
         let missing: Vec<&mut LayerRecord> =
             image.layers.iter_mut().filter(|layer| layer.blob.is_none()).collect();
@@ -102,7 +114,6 @@ impl Images {
         workshop.publish(lease, &[], &[Digest::of(&manifest)])?;
         let media_type = MediaType::ImageManifest.to_string();
         image.manifest = Some(ManifestRecord { digest: Digest::of(&manifest), media_type });
-        self.store.commit(Batch::new().put(&image))?;
         Ok(image)
     }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use trice_api::build::{Build as Call, BuildEvent, BuildOrder};
 use trice_api::image::{MissingImages, PushImages};
 use trice_model::build::{Build, Context, DockerfileSource, Entitlement};
+use trice_model::build_cache::{CacheStore, CacheTarget};
 use trice_model::image::{ImageRef, RegistryRef};
 use trice_model::name::ServiceName;
 use trice_model::service::PullPolicy;
@@ -203,7 +204,7 @@ fn orders(wanted: &Wanted, meant: &BTreeSet<ServiceName>) -> Result<Vec<BuildOrd
     Ok(orders)
 }
 
-/// Returns the images that a build may need, as far as its Dockerfile writes them out: enough to know whose credentials
+/// Returns the images and caches that a build may need, as far as its Dockerfile writes them out: enough to know whose credentials
 /// are wanted.
 fn names_in(build: &Build) -> Vec<RegistryRef> {
     let text = match (&build.dockerfile, &build.context) {
@@ -218,10 +219,19 @@ fn names_in(build: &Build) -> Vec<RegistryRef> {
         _ => None,
     });
     let words = text.split_whitespace().map(|word| word.strip_prefix("--from=").unwrap_or(word));
+    let from = build.cache_from.iter();
+    let to = build.cache_to.iter().filter_map(|target| match target {
+        CacheTarget::Store { store, .. } => Some(store),
+        CacheTarget::Inline => None,
+    });
+    let caches = from.chain(to).filter_map(|store| match store {
+        CacheStore::Registry(name) => Some(name.clone()),
+        CacheStore::Folder { .. } => None,
+    });
     let after_from = words.clone().zip(words.skip(1)).filter(|(word, _)| word.eq_ignore_ascii_case("FROM"));
     let copied = text.split_whitespace().filter_map(|word| word.strip_prefix("--from="));
     let named = after_from.map(|(_, image)| image).chain(copied);
-    images.chain(named.filter_map(|name| name.parse().ok())).collect()
+    images.chain(caches).chain(named.filter_map(|name| name.parse().ok())).collect()
 }
 
 impl BuildArgs {
