@@ -6,17 +6,17 @@
 use crate::tree::mapping::Mapping;
 use crate::tree::node::{Node, Value};
 
-/// Fills in the defaults of a merged model.
-pub(crate) fn fill(root: &mut Node) {
+/// Fills in the defaults of a merged model. If `raw`, variables have not been filled in, and words stand for numbers.
+pub(crate) fn fill(root: &mut Node, raw: bool) {
     let services = root.get_mut("services").and_then(Node::as_map_mut);
     for (_, service) in services.into_iter().flat_map(Mapping::iter_mut) {
         if let Some(service) = service.as_map_mut() {
-            fill_service(service);
+            fill_service(service, raw);
         }
     }
 }
 
-fn fill_service(service: &mut Mapping) {
+fn fill_service(service: &mut Mapping, raw: bool) {
     let text = |text: &str| Value::Text(text.to_owned());
     let depends_on = service.get_mut("depends_on").and_then(Node::as_map_mut);
     for (_, dependency) in depends_on.into_iter().flat_map(Mapping::iter_mut) {
@@ -40,12 +40,12 @@ fn fill_service(service: &mut Mapping) {
         missing(port, "mode", text("ingress"));
     }
     for gpu in items(service, "gpus") {
-        all_devices(gpu);
+        all_devices(gpu, raw);
     }
     let below = ["resources", "reservations", "devices"];
     let reserved = below.iter().fold(service.get_mut("deploy"), |node, key| node?.get_mut(key));
     for device in reserved.and_then(Node::as_list_mut).into_iter().flatten() {
-        all_devices(device);
+        all_devices(device, raw);
     }
 }
 
@@ -61,8 +61,9 @@ fn missing(node: &mut Node, key: &str, value: Value) {
     }
 }
 
-fn all_devices(request: &mut Node) {
+fn all_devices(request: &mut Node, raw: bool) {
     if request.get("device_ids").is_none() {
-        missing(request, "count", Value::Int(-1));
+        let all = if raw { Value::Text("all".to_owned()) } else { Value::Int(-1) };
+        missing(request, "count", all);
     }
 }

@@ -116,8 +116,13 @@ fn steps(loader: &mut Loader<'_>, request: &Request) -> Result<Half, Unreadable>
     if !skip.paths {
         loader.resolve_paths(&mut root, &found.folder.display().to_string());
     }
-    normalize::take_variables(&mut root, &loader.sources);
+    if !skip.interpolation {
+        normalize::take_variables(&mut root, &loader.sources);
+    }
     if !skip.normalisation {
+        if !skip.interpolation {
+            normalize::take_arguments(&mut root, &loader.sources);
+        }
         normalize::normalize(&mut root, &found.name);
     }
     let mut inactive = Mapping::default();

@@ -203,7 +203,7 @@ impl<'a> Loader<'a> {
             }
         }
         complete::check(&mut model, &mut self.report);
-        defaults::fill(&mut model);
+        defaults::fill(&mut model, self.settings.raw);
         conflicts::check(&model, &mut self.report);
         model
     }

@@ -9,10 +9,16 @@ use crate::tree::mapping::Mapping;
 use crate::tree::node::{Node, Rule, Value};
 use crate::tree::span::Span;
 
-/// Gives variables without a value the one that they have outside: of a service, and of its build.
+/// Gives variables of services without a value the one that they have outside.
 pub(crate) fn take_variables(root: &mut Node, sources: &Sources) {
     for (_, service) in services(root) {
         take_from_outside(service.get_mut("environment"), sources);
+    }
+}
+
+/// Gives arguments of builds without a value the one that they have outside.
+pub(crate) fn take_arguments(root: &mut Node, sources: &Sources) {
+    for (_, service) in services(root) {
         take_from_outside(service.get_mut("build").and_then(|build| build.get_mut("args")), sources);
     }
 }
@@ -92,8 +98,8 @@ fn normalize_service(service: &mut Mapping, span: Span) {
         if !build.contains("dockerfile_inline") {
             build.insert_missing("dockerfile", span, || Node::text("Dockerfile", span));
         }
-        if let Some(args) = build.get_mut("args").and_then(Node::as_map_mut) {
-            args.retain(|_, entry| !entry.node.is_null());
+        if let Some(args) = build.get_mut("args") {
+            drop_unset(args);
         }
     }
     for mount in service.get_mut("volumes").and_then(Node::as_list_mut).into_iter().flatten() {
@@ -105,6 +111,20 @@ fn normalize_service(service: &mut Mapping, span: Span) {
     }
     inherit_hook_images(service);
     depend(service, span);
+}
+
+/// Takes out the arguments that have no value. They are a list if variables have not been filled in.
+fn drop_unset(args: &mut Node) {
+    match &mut args.value {
+        Value::Map(map) => map.retain(|_, entry| !entry.node.is_null()),
+        Value::List(items) => {
+            items.retain(|item| item.as_text().is_none_or(|text| text.contains('=')));
+            if items.is_empty() {
+                args.value = Value::Null;
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bad => {}
+    }
 }
 
 fn inherit_hook_images(service: &mut Mapping) {

@@ -43,7 +43,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, MountMistake> {
     if text.is_empty() {
         return Err(MountMistake::Empty);
     }
-    let parts: Vec<&str> = text.split(':').collect();
+    let parts = parts(text);
     if parts.contains(&"") {
         return Err(MountMistake::EmptyPart(text.to_owned()));
     }
@@ -69,6 +69,25 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, MountMistake> {
         }
     }
     Ok(mount)
+}
+
+/// Returns what stands between the colons of a short form. Those inside of `${...}` part nothing: without interpolation
+/// variables stand as they are written.
+pub(crate) fn parts(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_usize);
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' if text[..at].ends_with('$') => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
 }
 
 impl Parsed {

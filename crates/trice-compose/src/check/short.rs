@@ -106,6 +106,7 @@ impl Check<'_> {
             self.wrong(node, path, "a list").hint("write each port on a line of its own, after `- `");
             return;
         };
+        let short = if self.raw { items.clone() } else { Vec::new() };
         let mut ports = Vec::with_capacity(items.len());
         for (index, mut item) in std::mem::take(items).into_iter().enumerate() {
             let here = path.index(index);
@@ -125,7 +126,11 @@ impl Check<'_> {
             match port::parse(&text) {
                 Ok(range) if !self.make(range.len(), &mut item, &here) => {}
                 Ok(range) => ports.extend(range.ports().into_iter().map(|port| port.into_node(item.span))),
-                Err(_) if self.raw => ports.push(item),
+                // One that waits for its variables leaves all of them short, as in Docker Compose.
+                Err(_) if self.raw => {
+                    node.value = Value::List(short);
+                    return;
+                }
                 Err(mistake) => {
                     let hint = mistake.hint();
                     self.refuse(&mut item, &here, mistake).hint = hint;
@@ -142,11 +147,9 @@ impl Check<'_> {
 
     fn mount(&mut self, node: &mut Node, long: &'static Shape, path: &Path<'_>) {
         let Some(text) = node.as_text() else { return self.value(node, long, path) };
-        if self.raw && text.contains('$') {
-            return;
-        }
         match mount::parse(text) {
             Ok(mount) => *node = Node { past: node.past.take(), ..mount.into_node(node.span) },
+            Err(_) if self.raw => {}
             Err(mistake) => {
                 let hint = mistake.hint();
                 self.refuse(node, path, mistake).hint = hint;
@@ -156,10 +159,7 @@ impl Check<'_> {
 
     fn device(&mut self, node: &mut Node, path: &Path<'_>) {
         let Some(text) = node.as_text() else { return };
-        if self.raw && text.contains('$') {
-            return;
-        }
-        let parts: Vec<&str> = text.split(':').collect();
+        let parts = mount::parts(text);
         let (source, target, permissions) = match parts[..] {
             [source] => (source, source, "rwm"),
             [source, target] => (source, target, "rwm"),

@@ -183,6 +183,50 @@ fn lists_of_nothing_are_shown_as_docker_compose_shows_them_without_interpolation
 }
 
 #[test]
+fn without_interpolation_short_forms_are_still_split_and_nothing_is_taken_from_outside() {
+    let request = Request { skip: Skip { interpolation: true, ..Skip::default() }, ..request() };
+    let text = "
+services:
+  s:
+    image: x
+    build: { args: [SET, A=b] }
+    environment: { SET: }
+    volumes: ['${A:-./b}/c:/d:ro', './${A}:/e']
+    devices: ['${A:-b}:/dev/c']
+    ports: [80, '${A}:80']
+    gpus: [{ driver: y }]
+  t: { image: x, build: { args: [SET] }, ports: [80] }
+";
+    let files = [("/p/compose.yaml", text), ("/p/.env", "SET=x")];
+    let (model, _) = model(&request, &Memory::new(&files)).expect("it is right");
+    let shown: Json = serde_json::from_str(&json(&model)).expect("it is JSON");
+    let of = |service: &str, key: &str| shown["services"][service][key].to_string();
+    let rows = ["environment", "volumes", "devices", "ports", "gpus"].map(|key| of("s", key));
+    insta::assert_snapshot!(rows.join("\n"), @r#"
+    {"SET":null}
+    [{"read_only":true,"source":"${A:-./b}/c","target":"/d","type":"volume","volume":{}},{"bind":{"create_host_path":true},"source":"/p/${A}","target":"/e","type":"bind"}]
+    [{"permissions":"rwm","source":"${A:-b}","target":"/dev/c"}]
+    [80,"${A}:80"]
+    [{"count":"all","driver":"y"}]
+    "#);
+    assert_eq!(shown["services"]["s"]["build"]["args"].to_string(), r#"["A=b"]"#);
+    assert_eq!(shown["services"]["t"]["build"]["args"], Json::Null);
+    assert_eq!(of("t", "ports"), r#"[{"mode":"ingress","protocol":"tcp","target":80}]"#);
+}
+
+#[test]
+fn arguments_of_builds_are_taken_from_outside_with_the_rest_that_is_implied() {
+    let request = Request { skip: Skip { normalisation: true, ..Skip::default() }, ..request() };
+    let text = "services: { s: { build: { args: [SET] }, environment: [SET] } }\n";
+    let files = [("/p/compose.yaml", text), ("/p/.env", "SET=x")];
+    let (model, _) = model(&request, &Memory::new(&files)).expect("it is right");
+    let shown: Json = serde_json::from_str(&json(&model)).expect("it is JSON");
+    let of_service = &shown["services"]["s"];
+    assert_eq!(of_service["build"]["args"]["SET"], Json::Null);
+    assert_eq!(of_service["environment"]["SET"], "x");
+}
+
+#[test]
 fn what_new_users_do_is_told_with_a_way_out() {
     let rows = [
         (
