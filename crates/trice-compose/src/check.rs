@@ -24,6 +24,7 @@ use crate::report::{Finding, Report};
 use crate::schema::root::ROOT;
 use crate::schema::service::SERVICE;
 use crate::schema::shape::{Keys, Object, Shape, Unique};
+use crate::tree::mapping::Entry;
 use crate::tree::node::{Node, Value};
 use crate::tree::path::Path;
 use crate::unique;
@@ -160,7 +161,12 @@ impl Check<'_> {
     /// Notes that `node` should be something else.
     pub(crate) fn wrong(&mut self, node: &mut Node, path: &Path<'_>, wanted: &'static str) -> &mut Finding {
         let mistake = CheckMistake::WrongKind { wanted, found: node.kind() };
-        self.refuse(node, path, mistake)
+        let item = node.as_text().is_some_and(|text| text.starts_with('-')) && wanted.contains("list");
+        let finding = self.refuse(node, path, mistake);
+        if item {
+            finding.hint("a blank follows the dash of an item: `- item`");
+        }
+        finding
     }
 
     fn object(&mut self, node: &mut Node, object: &'static Object, path: &Path<'_>) {
@@ -168,6 +174,7 @@ impl Check<'_> {
             self.wrong(node, path, "a mapping");
             return;
         };
+        let mut meant = Vec::new();
         map.retain(|key, entry| {
             let here = path.key(key);
             if let Some(attribute) = object.find(key) {
@@ -184,10 +191,19 @@ impl Check<'_> {
                 let hint =
                     (!self.report.mistakes.is_full()).then(|| suggest::for_unknown(key, &entry.node, object));
                 let mistake = CheckMistake::Unknown(key.to_owned());
+                let known = hint.as_ref().and_then(|_| suggest::meant(key, &entry.node, object));
                 self.report.mistake(entry.key, here, mistake).hint = hint.flatten();
+                let node = std::mem::replace(&mut entry.node, Node::new(Value::Bad, entry.key));
+                meant.extend(known.map(|known| (known, Entry { key: entry.key, node })));
             }
             extension
         });
+        // What was probably meant is read as if it stood there: its own mistakes are told too, and nothing is missed
+        // for want of it.
+        for (attribute, mut entry) in meant {
+            self.value(&mut entry.node, attribute.shape, &path.key(attribute.name));
+            map.insert_missing(attribute.name, entry.key, || entry.node);
+        }
     }
 
     /// Notes what is in a list of texts twice.
@@ -289,7 +305,7 @@ mod tests {
         image: unknown attribute `image` (`image` belongs to a service: indent it below the service's name)
         services.web.imgae: unknown attribute `imgae` (did you mean `image`?)
         ");
-        assert_eq!(outline(&root), "{services: {web: {x-mine: 1}}, x-top: 1}");
+        assert_eq!(outline(&root), r#"{services: {web: {x-mine: 1, image: "x"}}, x-top: 1}"#);
     }
 
     #[test]

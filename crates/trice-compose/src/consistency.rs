@@ -191,7 +191,11 @@ impl Whole<'_> {
         }
         let Some(inactive) = self.inactive.get(name) else {
             let finding = report.mistake(place, path, Inconsistency::NoService(name.to_owned()));
-            finding.hint = self.nearest("services", name);
+            // YAML takes an item that is indented further for more text of the one above.
+            let merged = name
+                .contains(" - ")
+                .then(|| "items begin at the same column, each on a line of its own".to_owned());
+            finding.hint = merged.or_else(|| self.nearest("services", name));
             return;
         };
         let profile = inactive.list_at("profiles").first().and_then(Node::as_text).unwrap_or_default();
@@ -212,8 +216,12 @@ impl Whole<'_> {
             return;
         }
         let finding = report.mistake(place, path, Inconsistency::Undefined { kind, name: name.to_owned() });
-        let add = || format!("add `{name}:` below `{section}:` at the top level");
-        finding.hint = self.nearest(section, name).or_else(|| Some(add()));
+        finding.hint = self.nearest(section, name).or_else(|| {
+            Some(match kind == "volume" && name.contains('/') {
+                true => format!("a path of the host begins with `./` or `/`: `./{name}`"),
+                false => format!("add `{name}:` below `{section}:` at the top level"),
+            })
+        });
     }
 
     fn source(&self, item: &Node, section: &str, kind: &'static str, path: &Path<'_>, report: &mut Report) {

@@ -45,8 +45,9 @@ impl TemplateMistake {
     /// Returns a way out.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Invalid(_) | Self::Open(_) => {
-                Some("write `$$` for a dollar that begins no variable".to_owned())
+            Self::Invalid(_) => Some("write `$$` for a dollar that begins no variable".to_owned()),
+            Self::Open(_) => {
+                Some("close it with `}`, or write `$$` for a dollar that begins no variable".to_owned())
             }
             Self::Required { name, .. } => Some(format!("set `{name}` in the environment or in `.env`")),
             Self::TooDeep | Self::TooLong => None,

@@ -3,6 +3,7 @@
 //! A [`node::Node`] keeps its place through interpolation, `include`, `extends` and merges, so that a mistake found at
 //! the very end is still shown in the line that holds it.
 
+pub(crate) mod complaint;
 pub(crate) mod mapping;
 pub(crate) mod node;
 pub(crate) mod parse;

@@ -1,5 +1,6 @@
 //! Mappings of texts: `KEY: value` or `- KEY=value`, options, and extra hosts.
 
+use crate::check::short::parted;
 use crate::check::{Check, CheckMistake};
 use crate::schema::shape::{Others, Unset};
 use crate::tree::mapping::Mapping;
@@ -53,7 +54,8 @@ impl Check<'_> {
             let (span, past) = (item.span, item.past.take());
             let Some((key, value)) = item.as_text().map(|text| split_pair(text, unset)) else {
                 if !item.is_bad() {
-                    self.wrong(&mut item, &path.index(index), "a text such as `KEY=value`");
+                    let hint = parted(&item).map(|(key, value)| format!("write `{key}={value}`"));
+                    self.wrong(&mut item, &path.index(index), "a text such as `KEY=value`").hint = hint;
                 }
                 continue;
             };

@@ -43,6 +43,9 @@ impl PortMistake {
             }
             Self::TooHigh { .. } => Some("ports end at 65535".to_owned()),
             Self::Protocol(_) => Some("write `tcp`, `udp` or `sctp`".to_owned()),
+            Self::Address(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
+                Some("write `8080:80`: of three parts, the first is an address".to_owned())
+            }
             Self::Address(_) => {
                 Some("names are not allowed here; IPv6 stands in brackets: `[::1]:80:80`".to_owned())
             }

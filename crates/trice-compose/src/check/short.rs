@@ -146,6 +146,13 @@ impl Check<'_> {
     }
 
     fn mount(&mut self, node: &mut Node, long: &'static Shape, path: &Path<'_>) {
+        if let Some((source, target)) = parted(node)
+            && !["type", "source", "target", "x-"].iter().any(|key| source.starts_with(key))
+        {
+            let hint = format!("write it in one piece, with no blank behind the colon: `{source}:{target}`");
+            self.wrong(node, path, "a text such as `data:/data`").hint(hint);
+            return;
+        }
         let Some(text) = node.as_text() else { return self.value(node, long, path) };
         match mount::parse(text) {
             Ok(mount) => *node = Node { past: node.past.take(), ..mount.into_node(node.span) },
@@ -205,6 +212,13 @@ impl Check<'_> {
 fn started(span: Span) -> Node {
     let condition = Value::Text("service_started".to_owned());
     Node::fields([("condition", condition), ("required", Value::Bool(true))], span)
+}
+
+/// Returns key and value of a mapping that has just one, a text: `- a: b` where `- a:b` was meant.
+pub(super) fn parted(node: &Node) -> Option<(&str, &str)> {
+    let map = node.as_map().filter(|map| map.len() == 1)?;
+    let (key, value) = map.iter().next()?;
+    Some((key, value.as_text()?))
 }
 
 /// Makes a text the value under `key` of a mapping.

@@ -249,10 +249,61 @@ fn what_new_users_do_is_told_with_a_way_out() {
             "services: { web: { image: x, network_mode: 'service:db' } }\n",
             "compose.yaml:1:44 services.web.network_mode: there is no service `db`",
         ),
+        (
+            "Services:\n  web:\n    imagee: x\n    healthchek: { test: x, interval: 5 seconds }\n",
+            "compose.yaml:1:1 Services: unknown attribute `Services` [did you mean `services`?]\ncompose.yaml:3:5 services.web.imagee: unknown attribute `imagee` [did you mean `image`?]\ncompose.yaml:4:5 services.web.healthchek: unknown attribute `healthchek` [did you mean `healthcheck`?]\ncompose.yaml:4:38 services.web.healthcheck.interval: `5 seconds` is not a duration: units are ns, us, ms, s, m, h, d and w",
+        ),
+        (
+            "services: { web: { image: x, networks: [n] } }\nnetwork: { n: }\n",
+            "compose.yaml:2:1 network: unknown attribute `network` [did you mean `networks`?]",
+        ),
+        (
+            "services:\n  web:\n    command:\n      - 'a'b'\n",
+            "compose.yaml:4:12 services.web.command[1]: this is not YAML: did not find expected '-' indicator [a quoted text ends right before this: is a quote above left open? a quote inside of it is `''` or `\\\"`]",
+        ),
+        (
+            "services:\n  web:\n    image: \"x\n    command:\n      - \"a\"\n",
+            "compose.yaml:5:10 services.web: this is not YAML: did not find expected key (compose.yaml:3:5: while parsing a block mapping) [a quoted text ends right before this: is a quote above left open? a quote inside of it is `''` or `\\\"`]",
+        ),
+        (
+            "services:\n  web:\n    image: a: b\n",
+            "compose.yaml:3:13 services.web: this is not YAML: mapping values are not allowed in this context [put the value in quotes: it has a colon with a blank behind it]",
+        ),
+        (
+            "services: { web: { image: x, command: [a \"b\"], ports: [\"1\" \"2\"] } }\n",
+            "compose.yaml:1:60 services.web.ports[1]: this is not YAML: did not find expected ',' or ']' [is a comma missing here, or a bracket above left open?]",
+        ),
+        (
+            "x-a: &defaults { image: x }\nservices: { web: { <<: *default } }\n",
+            "compose.yaml:2:24 services.web: there is no anchor `&default` above [did you mean `*defaults`?]",
+        ),
+        (
+            "x-a: &defaults { image: x }\nservices: { web: { <<: defaults } }\n",
+            "compose.yaml:2:13 services.web: there is neither `image` nor `build` [say which image the service runs: `image: NAME`]\ncompose.yaml:2:24 services.web: `<<` takes a mapping or a list of mappings, not a text [an anchor is named with a star: `*defaults`]",
+        ),
+        (
+            "services:\n  web:\n    image: x\n    depends_on:\n      -db\n",
+            "compose.yaml:5:7 services.web.depends_on: this must be a list or a mapping, not a text [a blank follows the dash of an item: `- item`]",
+        ),
+        (
+            "services:\n  web:\n    image: x\n    depends_on:\n      - db\n       - web\n",
+            "compose.yaml:5:9 services.web.depends_on.db - web: there is no service `db - web` [items begin at the same column, each on a line of its own]",
+        ),
+        (
+            "services: { web: { image: x, volumes: ['data/db:/x', { a: /b }], environment: [{ A: b }] } }\n",
+            "compose.yaml:1:40 services.web.volumes[0]: there is no volume `data/db` at the top level [a path of the host begins with `./` or `/`: `./data/db`]\ncompose.yaml:1:54 services.web.volumes[1]: this must be a text such as `data:/data`, not a mapping [write it in one piece, with no blank behind the colon: `a:/b`]\ncompose.yaml:1:80 services.web.environment[0]: this must be a text such as `KEY=value`, not a mapping [write `A=b`]",
+        ),
+        (
+            "services:\n  web:\n    image: ${A\n    ports:\n      - 8080: 80\n      - 1::2\n",
+            "compose.yaml:3:12 services.web.image: `${A` has no closing brace [close it with `}`, or write `$$` for a dollar that begins no variable]\ncompose.yaml:5:9 services.web.ports[0]: key `8080` is an integer, and keys are texts [write the port in one piece, with no blank behind the colon: `8080:80`]\ncompose.yaml:5:9 services.web.ports[0]: attribute `target` is missing\ncompose.yaml:6:9 services.web.ports[1]: `1` is not an IP address here [write `8080:80`: of three parts, the first is an address]",
+        ),
     ];
-    for (text, told) in rows {
+    let answer = |text: &str| {
         let loaded = model(&request(), &Memory::new(&[("/p/compose.yaml", text)]));
-        assert_eq!(loaded.map_or_else(|mistakes| briefly(&mistakes.0), |_| "fine".to_owned()), told);
+        loaded.map_or_else(|mistakes| briefly(&mistakes.0), |_| "fine".to_owned())
+    };
+    for (text, told) in rows {
+        assert_eq!(answer(text), told);
     }
 }
 

@@ -20,8 +20,10 @@ use std::collections::BTreeMap;
 use std::io::BufReader;
 
 use libyaml_safer::{Error as YamlError, Event, EventData, Parser, ScalarStyle};
+use trice_model::suggest;
 
 use crate::report::Report;
+use crate::tree::complaint;
 use crate::tree::mapping::Mapping;
 use crate::tree::node::{Node, Tag, Value};
 use crate::tree::path::Path;
@@ -187,27 +189,6 @@ fn without_added_line(event: &mut Event, length: usize) {
     }
 }
 
-/// Returns what usually lies behind a complaint of the parser.
-fn hint(complaint: &str) -> Option<String> {
-    let known = [
-        (
-            "mapping values are not allowed",
-            "is a line above indented less, without its colon, or in need of quotes?",
-        ),
-        ("did not find expected key", "the keys of a mapping begin at the same column"),
-        ("did not find expected '-'", "the items of a list begin with `- `, all at the same column"),
-        ("cannot start any token", "put the value in quotes, and indent with blanks, not with tabs"),
-        ("tab character", "indent with blanks"),
-        ("unexpected end of stream", "close the quote"),
-        ("unexpected document indicator", "close the quote"),
-        ("expected ',' or", "is a bracket above left open?"),
-        ("could not find expected ':'", "does this line lack its colon, or a blank behind it?"),
-        ("unknown escape character", "write `\\\\` for a backslash, or use single quotes"),
-        ("alphabetic or numeric", "put the value in quotes, or name an anchor above with `&`"),
-    ];
-    known.iter().find(|(words, _)| complaint.contains(words)).map(|(_, hint)| (*hint).to_owned())
-}
-
 /// Returns the place right after `before`.
 fn mark_at(before: &str, file: FileId) -> Span {
     let last = before.rsplit('\n').next().unwrap_or_default();
@@ -277,14 +258,7 @@ impl<'a> Composer<'a> {
         let finding =
             self.report.mistake(span, path_of(&self.frames), YamlMistake::Syntax(problem.to_owned()));
         let line = text.lines().nth(span.start.line.saturating_sub(1) as usize).unwrap_or_default();
-        finding.hint =
-            match problem.contains("did not find expected key") && line.trim_start().starts_with("- ") {
-                true => Some(
-                    "keys and items cannot stand side by side: write `key: value`, or indent all items alike"
-                        .to_owned(),
-                ),
-                false => hint(problem),
-            };
+        finding.hint = complaint::hint(problem, line, span.start.column.saturating_sub(1) as usize);
         if let (Some(context), Some(text)) = (context, error.context()) {
             finding.related(context, text);
         }
@@ -366,9 +340,13 @@ impl<'a> Composer<'a> {
             Some(Some(Anchored { size, .. })) => *size,
             Some(None) => return self.fail(span, YamlMistake::Cycle),
             None => {
+                let near = suggest::nearest(anchor, self.anchors.keys().map(String::as_str));
                 let mistake = YamlMistake::NoAnchor(anchor.to_owned());
                 let finding = self.report.mistake(span, path_of(&self.frames), mistake);
-                finding.hint("put the value in quotes, or name an anchor above with `&`");
+                finding.hint(match near {
+                    Some(near) => format!("did you mean `*{near}`?"),
+                    None => "put the value in quotes, or name an anchor above with `&`".to_owned(),
+                });
                 return Err(Unreadable);
             }
         };
@@ -423,7 +401,10 @@ impl<'a> Composer<'a> {
                 }
             }
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bad => {
-                self.report.mistake(source.span, path_of(&self.frames), YamlMistake::BadMerge(source.kind()));
+                let name = source.as_text().filter(|text| self.anchors.contains_key(*text));
+                let hint = name.map(|name| format!("an anchor is named with a star: `*{name}`"));
+                let mistake = YamlMistake::BadMerge(source.kind());
+                self.report.mistake(source.span, path_of(&self.frames), mistake).hint = hint;
             }
         }
     }
@@ -498,7 +479,12 @@ fn key_of(node: Node, map: &Mapping, merges: Option<&Node>, outer: &[Frame], rep
         Value::Null => YamlMistake::KeyNotText("null".to_owned(), kind),
         Value::List(_) | Value::Map(_) | Value::Bad => YamlMistake::KeyNotScalar(kind),
     };
-    report.mistake(span, path_of(outer), mistake).hint("put the key in quotes");
+    let path = path_of(outer);
+    let hint = match path.contains(".ports[") {
+        true => "write the port in one piece, with no blank behind the colon: `8080:80`",
+        false => "put the key in quotes",
+    };
+    report.mistake(span, path, mistake).hint(hint);
     Key::Bad
 }
 
