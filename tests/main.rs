@@ -6,6 +6,7 @@
 
 mod arrows;
 mod build;
+mod build_budget;
 mod build_cache;
 mod build_network;
 mod commands;

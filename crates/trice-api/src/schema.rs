@@ -56,6 +56,7 @@ fn schema() -> Value {
     add::<inside::Commit>(&mut generator, &mut calls);
     add::<system::DiskUsage>(&mut generator, &mut calls);
     add::<system::PruneVolumes>(&mut generator, &mut calls);
+    add::<system::PruneBuilds>(&mut generator, &mut calls);
     let stream = [generator.subschema_for::<StreamRequest>(), generator.subschema_for::<StreamNotice>()];
     let fault = generator.subschema_for::<Fault>();
     json!({

@@ -6,7 +6,7 @@
 //!     run ── sandbox         commands, in containers
 //!     copy archive           files: select finds which are meant, content counts them, stamps remembers
 //!   tree, attributes         files, of which nothing outside can be reached
-//! record ── cache            what steps made before: here, and elsewhere
+//! record ── cache, budget    what steps made before: here, and elsewhere; how much of it stays
 //! ```
 //!
 //! Invariants:
@@ -21,6 +21,7 @@
 mod archive;
 mod attributes;
 mod base;
+pub mod budget;
 pub mod builder;
 mod cache;
 mod content;

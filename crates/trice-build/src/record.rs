@@ -15,7 +15,7 @@ pub struct StepRecord {
     pub layer: Digest,
     /// When it was made.
     pub made_at: Timestamp,
-    /// When it was of use, to the day.
+    /// When it was of use, to the hour.
     pub used_at: Timestamp,
 }
 

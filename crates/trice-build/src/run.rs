@@ -26,6 +26,7 @@ use trice_model::mount::{Bind, MountSpec, MountSpecSource, Propagation, Tmpfs};
 use trice_model::units::Bytes;
 
 use crate::base::Layer;
+use crate::budget;
 use crate::content::Counting;
 use crate::copy::{Copier, Style};
 use crate::error::StepError;
@@ -307,8 +308,9 @@ impl Work<'_> {
         let lock = |name: &str, operation| -> io::Result<File> {
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(false).mode(0o600);
-            let file = file.open(folder.join(format!("{name}.lock")))?;
+            let file = file.open(budget::lock_of(&folder.join(name)))?;
             flock(&file, operation)?;
+            budget::mark_used(&file)?;
             Ok(file)
         };
         let (name, file) = match sharing {

@@ -32,7 +32,7 @@ use crate::stamps::Stamps;
 use crate::tree::Tree;
 
 /// What was of use within this time is not written down again.
-const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const AN_HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// What a file that was fetched is called until it is copied: the name in its address may be anything.
 const FETCHED: &str = "fetched";
@@ -144,7 +144,7 @@ impl Work<'_> {
             && let Some(root) = self.kept(&record.layer)?
         {
             let layer = Layer { diff_id: record.layer.clone(), root };
-            let is_old = now().since(record.used_at) > A_DAY;
+            let is_old = now().since(record.used_at) > AN_HOUR;
             let cached =
                 CachedStep { key: record.key.clone(), layer: record.layer.clone(), made_at: record.made_at };
             let renewed = is_old.then(|| StepRecord { used_at: now(), ..record });

@@ -14,12 +14,15 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use trice_api::build::{Build, BuildChange, BuildEvent, BuildOrder, StepOutcome};
 use trice_api::fault::{Code, Fault};
+use trice_build::budget::Going;
 use trice_build::builder::{Built, Order, Tools};
 use trice_build::error::BuildError;
 use trice_build::event::{Event, Outcome};
+use trice_image::images::remove::Roots;
 use trice_image::registry::Registries;
 
 use crate::build::sandbox::EngineSandbox;
+use crate::event::Question;
 use crate::serve::Service;
 
 /// Begins builds. What comes back is what is told of them.
@@ -36,9 +39,12 @@ pub(crate) fn begin(call: Build, service: Service) -> UnboundedReceiver<BuildEve
     tokio::task::spawn_blocking(move || {
         // Somebody is there until it has ended, whatever the client does.
         let building = service.building();
-        let faults = Builds { call, service, sender: &sender, stop, runtime }.carry_out();
+        let made = AtomicBool::new(false);
+        let builds = Builds { call, service, sender: &sender, stop, runtime, made };
+        let faults = builds.carry_out();
         let last = if faults.is_empty() { BuildEvent::Done } else { BuildEvent::Failed(faults) };
         let _ = sender.send(last);
+        builds.keep_within_budget(); // nobody has to wait for it
         drop(building);
     });
     events
@@ -51,7 +57,13 @@ struct Builds<'a> {
     sender: &'a UnboundedSender<BuildEvent>,
     stop: Arc<AtomicBool>,
     runtime: Handle,
+    /// Some step was not done before.
+    made: AtomicBool,
 }
+
+/// Of the room on the file system, what builds may use again takes at most this part, within these bounds.
+const BUDGET_PART: u64 = 10;
+const BUDGET_BYTES: (u64, u64) = (1 << 30, 32 << 30);
 
 impl Builds<'_> {
     /// Builds all that can be built. Returns what went wrong.
@@ -96,13 +108,38 @@ impl Builds<'_> {
         faults
     }
 
+    /// Removes what was not used for the longest time, if builds keep too much.
+    fn keep_within_budget(&self) {
+        if !self.made.load(Ordering::Relaxed) {
+            return;
+        }
+        let backends = &self.service.backends;
+        let budget = || -> Result<(), Box<dyn std::error::Error>> {
+            let stat = rustix::fs::statvfs(&backends.directories.data)?;
+            let all = stat.f_blocks.saturating_mul(stat.f_frsize);
+            let keep = (all / BUDGET_PART).clamp(BUDGET_BYTES.0, BUDGET_BYTES.1);
+            // Without what containers use it is too much at worst.
+            if backends.reusable().room(&Roots::new())?.bytes <= keep {
+                return Ok(());
+            }
+            let (roots, removal) = self.runtime.block_on(self.service.ask_for(Question::BeginRemoval))?;
+            let gone = backends.reusable().prune(Going { keep, before: None }, roots)?;
+            tracing::info!(entries = gone.entries, bytes = gone.bytes, "what builds made long ago is gone");
+            drop(removal);
+            Ok(())
+        };
+        if let Err(error) = budget() {
+            tracing::error!(error = &*error, "keep what builds made within its budget");
+        }
+    }
+
     fn build(&self, order: &BuildOrder, services: &BTreeMap<String, String>) -> Result<Built, BuildError> {
         let backends = &self.service.backends;
         let access = self.call.access.clone();
         let tools = Tools {
             images: backends.images.clone(),
             store: backends.store.clone(),
-            folder: backends.directories.data.join("build"),
+            folder: backends.build_folder.clone(),
             secrets: backends.directories.run.join("build"),
             runtime: self.runtime.clone(),
             registries: Registries::new(access.settings, access.keyring),
@@ -112,7 +149,12 @@ impl Builds<'_> {
         let tell = |what: BuildChange| {
             let _ = self.sender.send(BuildEvent::Of { name: name.clone(), what });
         };
-        let listener = |event: Event| tell(change(event));
+        let listener = |event: Event| {
+            if matches!(event, Event::Ended { outcome: Outcome::Done, .. }) {
+                self.made.store(true, Ordering::Relaxed);
+            }
+            tell(change(event));
+        };
         let (build, names) = (order.build.clone(), order.images.clone());
         let built = tools.build(&Order { build, names, services: services.clone() }, &listener, &self.stop);
         if let Ok(built) = &built {

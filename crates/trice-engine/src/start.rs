@@ -158,6 +158,7 @@ fn open_backends(
         sockets,
         store,
         realm,
+        build_folder: directories.data.join("build"),
         directories,
         shared,
         resolv_conf,

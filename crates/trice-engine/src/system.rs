@@ -9,7 +9,10 @@ use hyper::body::Incoming;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use trice_api::call::{Call, Selection};
 use trice_api::fault::Fault;
-use trice_api::system::{DiskUsage, DiskUsageView, PruneVolumes, VolumeUsage};
+use trice_api::system::{
+    BuildUsage, DiskUsage, DiskUsageView, PruneBuilds, PruneVolumes, PrunedBuilds, VolumeUsage,
+};
+use trice_build::budget::{Going, Gone};
 use trice_model::mount::MountSpecSource;
 use trice_model::name::VolumeName;
 use trice_model::volume::ObservedVolume;
@@ -35,6 +38,10 @@ pub(crate) async fn answer(
         PruneVolumes::PATH => {
             let _: PruneVolumes = read(request).await?;
             json(&prune_volumes(service).await?)
+        }
+        PruneBuilds::PATH => {
+            let PruneBuilds { keep, before } = read(request).await?;
+            json(&prune_builds(Going { keep, before }, service).await?)
         }
         _ => Err(crate::serve::no_such_request(path)),
     }
@@ -91,7 +98,11 @@ async fn disk_usage(service: Service) -> Result<DiskUsageView, Fault> {
     // Nothing is removed while it is looked what could be.
     let (roots, removal) = service.ask_for(Question::BeginRemoval).await?;
     in_thread(move || {
-        let usage = service.backends.images.usage(&roots);
+        let backends = &service.backends;
+        let reusable = backends.reusable();
+        let builds = reusable.room(&roots).map_err(|error| failure::of("look at the builds", &error))?;
+        let roots = backends.with_reusable(roots)?;
+        let usage = backends.images.usage(&roots);
         drop(removal);
         let usage = usage.map_err(|error| failure::of("look at the images", &error))?;
         let written = |id: &trice_model::id::ContainerId| {
@@ -99,7 +110,7 @@ async fn disk_usage(service: Service) -> Result<DiskUsageView, Fault> {
         };
         Ok(DiskUsageView {
             images,
-            image_bytes: usage.layer_bytes + usage.blob_bytes,
+            image_bytes: (usage.layer_bytes + usage.blob_bytes).saturating_sub(builds.layer_bytes),
             image_reclaimable: usage.reclaimable,
             containers: containers
                 .into_iter()
@@ -107,7 +118,25 @@ async fn disk_usage(service: Service) -> Result<DiskUsageView, Fault> {
                 .map(|(bytes, one)| (one, bytes))
                 .collect(),
             volumes: volumes.into_iter().map(|(volume, links)| measured(volume, links)).collect(),
+            builds: BuildUsage {
+                entries: builds.entries,
+                in_use: builds.in_use,
+                bytes: builds.bytes,
+                reclaimable: builds.reclaimable,
+            },
         })
+    })
+    .await
+}
+
+/// Removes what builds may use again.
+async fn prune_builds(going: Going, service: Service) -> Result<PrunedBuilds, Fault> {
+    let (roots, removal) = service.ask_for(Question::BeginRemoval).await?;
+    in_thread(move || {
+        let gone = service.backends.reusable().prune(going, roots);
+        drop(removal);
+        let Gone { entries, bytes } = gone.map_err(|error| failure::of("remove what builds made", &error))?;
+        Ok(PrunedBuilds { entries, bytes })
     })
     .await
 }

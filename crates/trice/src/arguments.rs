@@ -12,6 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::build::BuildArgs;
+use crate::commands::builder::BuilderCommand;
 use crate::commands::commit::CommitArgs;
 use crate::commands::config::ConfigArgs;
 use crate::commands::cp::CpArgs;
@@ -158,6 +159,9 @@ pub(crate) enum Command {
     /// Images, of all projects
     #[command(subcommand)]
     Image(ImageCommand),
+    /// What builds may use again
+    #[command(subcommand)]
+    Builder(BuilderCommand),
     /// What takes room, and what of it nobody uses
     #[command(subcommand)]
     System(SystemCommand),

@@ -1,6 +1,7 @@
 //! The commands: what was typed, then what is meant, then what is shown.
 
 pub(crate) mod build;
+pub(crate) mod builder;
 pub(crate) mod commit;
 pub(crate) mod config;
 pub(crate) mod cp;
@@ -70,6 +71,7 @@ pub(crate) fn carry_out(arguments: Arguments, invocation: &mut Invocation) -> Re
         Command::Login(args) => block_on(login::login(&args, invocation)),
         Command::Logout(args) => login::logout(&args, invocation),
         Command::Search(args) => block_on(search::run(&args, invocation)),
+        Command::Builder(command) => block_on(builder::run(&command, invocation)),
         Command::System(command) => block_on(system::run(&command, invocation)),
         Command::Cp(args) => block_on(cp::run(&args, invocation)),
         Command::Diff(args) => block_on(diff::run(&args, invocation)),

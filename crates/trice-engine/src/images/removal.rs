@@ -70,6 +70,7 @@ pub(super) async fn remove(call: RemoveImages, service: Service) -> Result<Remov
     let (roots, removal) = service.ask_for(Question::BeginRemoval).await?;
     in_thread(move || {
         let images = &service.backends.images;
+        let roots = service.backends.with_reusable(roots)?;
         let mut view = RemovedView::default();
         for image in &call.images {
             let found = find(images, image, &platform);
@@ -94,6 +95,7 @@ pub(super) async fn prune(call: PruneImages, service: Service) -> Result<Removed
     in_thread(move || {
         let PruneImages { named, before, labels, without_labels } = call;
         let filter = PruneFilter { named, before, labels, without_labels };
+        let roots = service.backends.with_reusable(roots)?;
         let removed = service.backends.images.prune(&filter, &roots);
         let removed = removed.map_err(|error| Fault::of(Code::Image, &error))?;
         drop(removal);

@@ -49,6 +49,15 @@ pub struct ImageUsage {
     pub in_use: bool,
 }
 
+/// A layer that is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerUse {
+    /// The bytes of its files.
+    pub bytes: u64,
+    /// An image has it, or somebody uses it.
+    pub is_needed: bool,
+}
+
 /// Why nobody knows.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
@@ -61,6 +70,22 @@ pub enum UsageError {
 }
 
 impl Images {
+    /// Returns all layers. `roots` are those that somebody uses.
+    ///
+    /// # Errors
+    /// [`UsageError`].
+    pub fn layer_uses(&self, roots: &Roots) -> Result<BTreeMap<Digest, LayerUse>, UsageError> {
+        let needed = self.needed(roots)?;
+        let layers = self.sizes()?.into_iter().filter_map(|(thing, bytes)| {
+            let is_needed = needed.contains(&thing);
+            match thing {
+                Thing::Layer(diff_id) => Some((diff_id, LayerUse { bytes, is_needed })),
+                Thing::Blob(_) => None,
+            }
+        });
+        Ok(layers.collect())
+    }
+
     /// Adds up the room that images take. `roots` are those that somebody uses.
     ///
     /// # Errors

@@ -117,6 +117,13 @@ fn rows(usage: &DiskUsageView) -> Vec<Row> {
         Row::new("Images", images.len(), used, usage.image_bytes, usage.image_reclaimable),
         Row::new("Containers", containers.len(), containers.iter().filter(runs).count(), written, at_rest),
         Row::new("Local Volumes", volumes.len(), mounted, kept, unmounted),
+        Row::new(
+            "Build Cache",
+            usage.builds.entries as usize,
+            usage.builds.in_use as usize,
+            usage.builds.bytes,
+            usage.builds.reclaimable,
+        ),
     ]
 }
 
@@ -165,7 +172,9 @@ fn all(usage: &DiskUsageView, now: Timestamp) -> String {
         volumes.row([volume.name.to_string(), volume.links.to_string(), words::size(volume.bytes)]);
     }
     format!(
-        "Images space usage:\n\n{images}\nContainers space usage:\n\n{containers}\nLocal Volumes space usage:\n\n{volumes}"
+        "Images space usage:\n\n{images}\nContainers space usage:\n\n{containers}\nLocal Volumes space usage:\n\n{volumes}\n\
+         Build cache usage: {}\n",
+        words::size_with(usage.builds.bytes, 4)
     )
 }
 
@@ -195,12 +204,14 @@ fn each(usage: &DiskUsageView, now: Timestamp) -> Value {
     json!({
         "Images": images.collect::<Vec<_>>(),
         "Containers": usage.containers.iter().map(container).collect::<Vec<_>>(),
+        "BuildCache": { "Size": words::size_with(usage.builds.bytes, 4) },
         "Volumes": usage.volumes.iter().map(volume).collect::<Vec<_>>(),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use trice_api::system::BuildUsage;
     use trice_model::container::ExitStatus;
 
     use super::*;
@@ -232,6 +243,7 @@ mod tests {
             image_reclaimable: 1_000_000,
             containers: vec![(container("web", 1, running), 100), (container("db", 1, exited), 300)],
             volumes: vec![volume],
+            builds: BuildUsage { entries: 7, in_use: 2, bytes: 8_000, reclaimable: 6_000 },
         };
         render(&args, &usage, NOW).unwrap()
     }
@@ -243,6 +255,7 @@ mod tests {
         Images          2         1         3MB       1MB (33%)
         Containers      2         1         400B      300B (75%)
         Local Volumes   1         1         5kB       0B (0%)
+        Build Cache     7         2         8kB       6kB (75%)
         ");
         let json = df("--format json");
         insta::assert_snapshot!(json.lines().next().unwrap(), @r#"{"Active":"1","Reclaimable":"1MB (33%)","Size":"3MB","TotalCount":"2","Type":"Images"}"#);
@@ -256,6 +269,7 @@ mod tests {
             "{shown}"
         );
         assert!(shown.contains("VOLUME NAME   LINKS     SIZE\nshop_data     1         5kB\n"), "{shown}");
+        assert!(shown.ends_with("\n\nBuild cache usage: 8kB\n"), "{shown}");
         let json: Value = serde_json::from_str(&df("-v --format json")).unwrap();
         assert_eq!(json["Volumes"][0]["Mountpoint"], "/v/shop_data/_data");
         assert_eq!(json["Containers"][1]["Size"], "300B");

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use trice_api::call::ListContainers;
 use trice_api::image::PruneImages;
-use trice_api::system::{DiskUsage, PruneVolumes};
+use trice_api::system::{DiskUsage, PruneBuilds, PruneVolumes};
 use trice_model::container::ContainerState;
 use trice_model::intent::Intent;
 use trice_model::name::ProjectName;
@@ -80,7 +80,10 @@ pub(crate) async fn run(args: &PruneArgs, invocation: &Invocation) -> Result<u8,
     }
     let removed = engine.call(&PruneImages { named: args.all, ..PruneImages::default() }).await?;
     section(&mut lines, "Deleted Images:", image::prune::names(&removed));
-    lines.push(format!("Total reclaimed space: {}", words::size_with(bytes + removed.bytes, 4)));
+    // Last: what an image had that is gone now is nobody's.
+    let builds = engine.call(&PruneBuilds::default()).await?;
+    bytes += removed.bytes + builds.bytes;
+    lines.push(format!("Total reclaimed space: {}", words::size_with(bytes, 4)));
     output::print_lines(lines)?;
     Ok(0)
 }
@@ -98,6 +101,8 @@ impl PruneArgs {
     fn question(&self) -> String {
         let images = if self.all { "all images that no container uses" } else { "images without a name" };
         let volumes = if self.volumes { ", volumes without a name that no container mounts" } else { "" };
-        format!("Going to remove containers that do not run, networks that nobody is on{volumes}, {images}")
+        format!(
+            "Going to remove containers that do not run, networks that nobody is on{volumes}, {images}, what builds may use again"
+        )
     }
 }
