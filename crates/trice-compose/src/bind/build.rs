@@ -138,7 +138,7 @@ impl Binder<'_> {
                 // One without a value is missed by the step that needs it.
                 let value = self.variable(name).map(|value| SecretSource::Value(value.to_owned()));
                 secrets.extend(value.map(|value| (id.to_owned(), value)));
-            } else {
+            } else if !defined.get("external").is_some_and(Node::is_true) {
                 self.not_honoured(item, &here, format!("secret `{source}` without a file or a variable"));
             }
         }

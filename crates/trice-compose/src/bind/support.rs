@@ -11,7 +11,7 @@ use crate::tree::path::Path;
 /// Notes the attributes of `root` that are not honoured.
 pub(crate) fn check(root: &Node, report: &mut Report) {
     let mut walk = Walk { report, told: BTreeSet::new() };
-    for section in ["services", "networks", "volumes"] {
+    for section in ["services", "networks", "volumes", "secrets", "configs"] {
         if let (Some(node), Some(attribute)) = (root.get(section), ROOT.find(section)) {
             walk.shape(node, attribute.shape, &Path::Root.key(section));
         }
@@ -79,6 +79,8 @@ impl Walk<'_> {
                     let why = "is not honoured yet: the image is the same without it";
                     self.once(attribute, entry.key, &here, why);
                 }
+                // Every port has this mode, said or not.
+                Support::Swarm if entry.node.as_text() == Some("ingress") => {}
                 Support::Swarm => {
                     self.once(attribute, entry.key, &here, "is for Swarm, and means nothing here")
                 }
@@ -113,3 +115,6 @@ fn is_telling(node: &Node) -> bool {
         Value::Bool(true) | Value::Int(_) | Value::Float(_) | Value::Bad => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,13 +65,13 @@ pub(crate) static ENDPOINT: Object = Object::new(&[
 
 /// `ports[]`.
 pub(crate) static PORT: Object = Object::new(&[
-    attribute("name", &Text, "A name for people."),
-    attribute("mode", &Text, "A hint for Swarm."),
+    attribute("name", &Text, "A name for people.").elsewhere(),
+    attribute("mode", &Text, "A hint for Swarm.").swarm(),
     attribute("host_ip", &Text, "The host's address."),
     attribute("target", &integer(0, 65535), "The container's port.").required(),
     attribute("published", &Scalar, "The host's port, or a range of which a free one is taken."),
     attribute("protocol", &Text, "`tcp`, `udp` or `sctp`."),
-    attribute("app_protocol", &Text, "What is spoken there, for people."),
+    attribute("app_protocol", &Text, "What is spoken there, for people.").elsewhere(),
 ]);
 
 /// `volumes[]` of a service.

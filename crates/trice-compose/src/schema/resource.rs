@@ -41,25 +41,25 @@ pub(crate) static VOLUME: Object = Object::new(&[
 
 /// `secrets.*`.
 pub(crate) static SECRET: Object = Object::new(&[
-    attribute("name", &Text, "Its name on the platform."),
+    attribute("name", &Text, "Its name on the platform.").elsewhere(),
     attribute("file", &Text, "The file with its content."),
     attribute("environment", &Text, "The variable with its content."),
-    attribute("external", &Short(Form::External, &Flag), "Whether it is there already and stays."),
-    attribute("labels", &Pairs(Unset::Empty), "Labels.").unique(Unique::Refused),
-    attribute("driver", &Text, "The driver."),
-    attribute("driver_opts", &Options(Others::Numbers), "Options of the driver."),
-    attribute("template_driver", &Text, "The driver that fills in templates."),
+    attribute("external", &Short(Form::External, &Flag), "Whether it is there already and stays.").not_yet(),
+    attribute("labels", &Pairs(Unset::Empty), "Labels.").unique(Unique::Refused).elsewhere(),
+    attribute("driver", &Text, "The driver.").not_yet(),
+    attribute("driver_opts", &Options(Others::Numbers), "Options of the driver.").not_yet(),
+    attribute("template_driver", &Text, "The driver that fills in templates.").not_yet(),
 ]);
 
 /// `configs.*`.
 pub(crate) static CONFIG: Object = Object::new(&[
-    attribute("name", &Text, "Its name on the platform."),
+    attribute("name", &Text, "Its name on the platform.").elsewhere(),
     attribute("file", &Text, "The file with its content."),
     attribute("environment", &Text, "The variable with its content."),
     attribute("content", &Text, "Its content."),
-    attribute("external", &Short(Form::External, &Flag), "Whether it is there already and stays."),
-    attribute("labels", &Pairs(Unset::Empty), "Labels.").unique(Unique::Refused),
-    attribute("template_driver", &Text, "The driver that fills in templates."),
+    attribute("external", &Short(Form::External, &Flag), "Whether it is there already and stays.").not_yet(),
+    attribute("labels", &Pairs(Unset::Empty), "Labels.").unique(Unique::Refused).elsewhere(),
+    attribute("template_driver", &Text, "The driver that fills in templates.").not_yet(),
 ]);
 
 /// `models.*`.

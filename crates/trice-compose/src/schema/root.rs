@@ -20,7 +20,8 @@ pub(crate) static ROOT: Object = Object::new(&[
     attribute("volumes", &VOLUMES, "The named volumes by key."),
     attribute("secrets", &SECRETS, "Files with content that nobody else should see, by key."),
     attribute("configs", &CONFIGS, "Files with content, by key."),
-    attribute("models", &MODELS, "AI models by key.").shown(Output::Never).not_yet(),
+    // That they cannot be had yet is told where a service uses one.
+    attribute("models", &MODELS, "AI models by key.").shown(Output::Never).elsewhere(),
 ]);
 
 static INCLUDE: Object = Object::closed(&[
