@@ -208,6 +208,28 @@ fn what_is_known_and_not_honoured_yet_is_refused_in_its_place() {
 }
 
 #[test]
+fn what_means_nothing_here_is_told_once_and_when_it_is_started() {
+    let attributes =
+        "    deploy: { mode: global }\n    isolation: process\n    ports: [{ target: 80, mode: host }]\n";
+    scenario_of(&service(attributes), |scenario| {
+        let said = scenario.trice("up -d").success().stderr();
+        let told: Vec<&str> = said.lines().filter(|line| line.contains("means nothing here")).collect();
+        assert_eq!(
+            told,
+            [
+                "warning: compose.yaml:6:15: services.web.deploy.mode: `mode` is for Swarm, and means nothing here",
+                "warning: compose.yaml:7:5: services.web.isolation: `isolation` is for Windows, and means nothing here",
+                "warning: compose.yaml:8:27: services.web.ports[0].mode: `mode` is for Swarm, and means nothing here",
+            ]
+        );
+        for command in ["ps", "logs", "stop -t 0", "down -t 0"] {
+            let said = scenario.trice(command).success().stderr();
+            assert!(!said.contains("means nothing here"), "{command}: {said}");
+        }
+    });
+}
+
+#[test]
 fn who_is_not_root_is_told_what_to_do() {
     scenario_of(&service(""), |scenario| {
         let trice = env!("CARGO_BIN_EXE_trice");

@@ -26,6 +26,8 @@ pub struct Loaded {
     pub model: Model,
     /// What works, but perhaps not as it is meant.
     pub warnings: Vec<Diagnostic>,
+    /// What is right, and means nothing here: who starts the project should know.
+    pub idle: Vec<Diagnostic>,
     /// What is right, but cannot be done yet: a project that has any of it must not be started.
     pub not_honoured: Vec<Diagnostic>,
 }
@@ -57,7 +59,8 @@ pub fn load(request: &Request, files: &dyn Files) -> Result<Loaded, Mistakes> {
         Some(project) => {
             let warnings = model.sources.diagnose(report.warnings);
             let not_honoured = model.sources.diagnose(report.not_honoured);
-            Ok(Loaded { project, model, warnings, not_honoured })
+            let idle = model.sources.diagnose(report.idle);
+            Ok(Loaded { project, model, warnings, idle, not_honoured })
         }
         None => Err(Mistakes(Vec::new())),
     }

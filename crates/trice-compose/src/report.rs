@@ -13,6 +13,8 @@ pub(crate) struct Report {
     pub(crate) mistakes: Findings,
     pub(crate) warnings: Findings,
     pub(crate) not_honoured: Findings,
+    /// What means nothing on this platform.
+    pub(crate) idle: Findings,
 }
 
 /// Findings of one kind. Nobody reads on after a thousand: of more, only the number is kept.
@@ -53,6 +55,11 @@ impl Report {
     /// Notes a warning that is about no file.
     pub(crate) fn warning_nowhere(&mut self, warning: impl Display) -> &mut Finding {
         self.warnings.note(None, &"", &warning)
+    }
+
+    /// Notes something that is right, and that means nothing on this platform.
+    pub(crate) fn idle(&mut self, span: Span, path: impl Display, what: impl Display) -> &mut Finding {
+        self.idle.note(Some(span), &path, &what)
     }
 
     /// Notes something that is right, but that trice cannot do yet.

@@ -145,7 +145,8 @@ pub(crate) fn told(text: &str) -> String {
         Err(Mistakes(mistakes)) => briefly(&mistakes),
         Ok(loaded) => {
             let warnings = loaded.warnings.iter().map(|told| ("warning", told));
-            let all = warnings.chain(loaded.not_honoured.iter().map(|told| ("not yet", told)));
+            let idle = loaded.idle.iter().map(|told| ("idle", told));
+            let all = warnings.chain(idle).chain(loaded.not_honoured.iter().map(|told| ("not yet", told)));
             all.map(|(kind, told)| format!("{kind}: {}", briefly(std::slice::from_ref(told))))
                 .collect::<Vec<_>>()
                 .join("\n")

@@ -58,6 +58,7 @@ impl Invocation {
         let request = self.request(services, Skip::default())?;
         let loaded = load::load(&request, &Disk)?;
         self.take_in(&loaded)?;
+        self.warn(&loaded.idle);
         loaded.try_into()
     }
 

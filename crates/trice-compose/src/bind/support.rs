@@ -21,7 +21,7 @@ pub(crate) fn check(root: &Node, report: &mut Report) {
 struct Walk<'r> {
     report: &'r mut Report,
     /// What has been told to mean nothing here: once is enough.
-    told: BTreeSet<&'static str>,
+    told: BTreeSet<*const Attribute>,
 }
 
 impl Walk<'_> {
@@ -99,8 +99,8 @@ impl Walk<'_> {
         path: &Path<'_>,
         why: &str,
     ) {
-        if self.told.insert(attribute.name) {
-            self.report.warning(span, path, format!("`{}` {why}", attribute.name));
+        if self.told.insert(attribute) {
+            self.report.idle(span, path, format!("`{}` {why}", attribute.name));
         }
     }
 }

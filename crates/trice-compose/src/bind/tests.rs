@@ -283,10 +283,10 @@ volumes: { v: { driver: nfs, driver_opts: { a: b } } }
 secrets: { s: { file: s } }
 ";
     insta::assert_snapshot!(told(text), @"
-warning: compose.yaml:13:15 services.web.deploy.placement: `placement` is for Swarm, and means nothing here
-warning: compose.yaml:13:77 services.web.deploy.resources.reservations.cpus: `cpus` is for Swarm, and means nothing here
-warning: compose.yaml:14:5 services.web.isolation: `isolation` is for Windows, and means nothing here
-warning: compose.yaml:18:47 services.db.build.provenance: `provenance` is not honoured yet: the image is the same without it
+idle: compose.yaml:13:15 services.web.deploy.placement: `placement` is for Swarm, and means nothing here
+idle: compose.yaml:13:77 services.web.deploy.resources.reservations.cpus: `cpus` is for Swarm, and means nothing here
+idle: compose.yaml:14:5 services.web.isolation: `isolation` is for Windows, and means nothing here
+idle: compose.yaml:18:47 services.db.build.provenance: `provenance` is not honoured yet: the image is the same without it
 not yet: compose.yaml:5:5 services.web.secrets: `secrets` is not honoured yet
 not yet: compose.yaml:6:5 services.web.gpus: `gpus` is not honoured yet
 not yet: compose.yaml:9:5 services.web.pid: `pid` is not honoured yet

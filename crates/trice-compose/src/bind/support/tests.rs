@@ -238,10 +238,10 @@ fn every_attribute_is_done_or_told_of_with_its_place() {
                     Support::NotYet => paths(&after.not_honoured).contains(&path.to_owned()),
                     Support::Swarm | Support::Windows | Support::Dispensable => {
                         with["services"]["k"] = with["services"]["s"].clone();
-                        let twice = loaded(&with).map(|loaded| paths(&loaded.warnings)).unwrap_or_default();
+                        let twice = loaded(&with).map(|loaded| paths(&loaded.idle)).unwrap_or_default();
                         let of_k = path.replace("services.s.", "services.k.");
                         let once = twice.iter().filter(|told| **told == path || **told == of_k).count();
-                        paths(&after.warnings).contains(&path.to_owned()) && once == 1
+                        paths(&after.idle).contains(&path.to_owned()) && once == 1
                     }
                     Support::Elsewhere => true,
                     Support::Honoured => {
