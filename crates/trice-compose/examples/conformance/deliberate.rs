@@ -29,6 +29,9 @@ pub(crate) fn reason(what: &str, flags: &[&str]) -> Option<&'static str> {
         (&["refused, not accepted", "`path` is missing"], "an include without a path is a mistake"),
         (&["build.ulimits", "invalid type string"], "numbers in texts are taken"),
         (&["blkio_config", "expected type 'uint16'"], "numbers in texts are taken"),
+        (&["tmpfs.mode", "unconvertible type 'string'"], "numbers in texts are taken"),
+        (&["storage_opt", "unconvertible type 'float64'"], "fractions are texts in options"),
+        (&["volume.labels must be a mapping"], "labels of a mount may be a list"),
         (&["duplicate mount", "ports"], "ports are compared by what they say"),
         (
             &["error while interpolating", "failed to cast"],

@@ -200,7 +200,14 @@ fn scalar_text(value: Value, raw: bool) -> Result<Value, Wrong> {
 fn size(value: Value, form: Size, raw: bool) -> Result<Value, Wrong> {
     match value {
         Value::Int(_) | Value::Float(_) if form == Size::TextOnly => Err(Wrong::Kind(value)),
-        Value::Float(number) if form == Size::WholeNumber && number.fract() != 0.0 => Err(Wrong::Kind(value)),
+        Value::Float(number)
+            if matches!(form, Size::WholeNumber | Size::Positive) && number.fract() != 0.0 =>
+        {
+            Err(Wrong::Kind(value))
+        }
+        Value::Int(number) if form == Size::Positive && number < 0 => {
+            Err(Wrong::Value(ScalarMistake::OutOfRange { number, min: 0, max: i64::MAX }))
+        }
         Value::Int(number) => Ok(Value::Int(number)),
         Value::Float(number) => match whole(number.trunc()) {
             Some(number) => Ok(Value::Int(number)),

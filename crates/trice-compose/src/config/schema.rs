@@ -85,6 +85,7 @@ fn shape(of: &'static Shape) -> Json {
         Shape::Integer(integer) => whole(*integer),
         Shape::Number | Shape::Bytes(Size::Number) | Shape::Mode => json!({ "type": ["number", "string"] }),
         Shape::Bytes(Size::WholeNumber) => json!({ "type": ["integer", "string"] }),
+        Shape::Bytes(Size::Positive) => json!({ "type": ["integer", "string"], "minimum": 0 }),
         Shape::Bytes(Size::TextOnly) => json!({ "type": "string" }),
         Shape::Scalar => json!({ "type": ["string", "integer"] }),
         Shape::AnyScalar => json!({ "type": ["string", "number", "boolean"] }),

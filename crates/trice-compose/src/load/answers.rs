@@ -46,6 +46,11 @@ fn scalars_are_taken_where_docker_compose_takes_them() {
             "memswap_limit: '-1'",
             "memswap_limit: `-1` is not a size: write a number and one of b, k, m, g, t, p, such as `64m`",
         ),
+        ("volumes: [{ type: tmpfs, target: /t, tmpfs: { mode: 1.5, size: 2 } }]", "fine"),
+        (
+            "volumes: [{ type: tmpfs, target: /t, tmpfs: { mode: -1, size: -1 } }]",
+            "volumes[0].tmpfs.mode: -1 is not between 0 and 4294967295; volumes[0].tmpfs.size: -1 is not between 0 and 9223372036854775807",
+        ),
         ("mem_reservation: 1.5", "mem_reservation: this must be a size such as `64m`, not a number"),
         (
             "deploy: { resources: { limits: { memory: 64 } } }",

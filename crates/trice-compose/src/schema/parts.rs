@@ -5,7 +5,7 @@ use crate::schema::shape::Shape::{
     Scalar, Scalars, Short, Text, Texts,
 };
 use crate::schema::shape::{
-    BYTES, CUT_NUMBER, INTEGER, Integer, Keys, Merge, Object, Others, Output, Shape, Short as Form, TEXT_SET,
+    CUT_NUMBER, INTEGER, Integer, Keys, Merge, Object, Others, Output, Shape, Short as Form, Size, TEXT_SET,
     Unique, Unset, WHOLE_BYTES, attribute, integer,
 };
 
@@ -110,9 +110,11 @@ static VOLUME_OPTIONS: Object = Object::new(&[
     attribute("subpath", &Text, "A folder inside it."),
 ]);
 
+const TMPFS_MODE: Shape = Shape::Integer(Integer { min: 0, max: u32::MAX as i64, text: true, cut: true });
+
 static TMPFS_OPTIONS: Object = Object::new(&[
-    attribute("size", &BYTES, "The most memory."),
-    attribute("mode", &INTEGER, "The mode of its root."),
+    attribute("size", &Shape::Bytes(Size::Positive), "The most memory."),
+    attribute("mode", &TMPFS_MODE, "The mode of its root."),
 ]);
 
 static IMAGE_OPTIONS: Object = Object::new(&[attribute("subpath", &Text, "A folder inside it.")]);

@@ -79,6 +79,8 @@ impl Integer {
 pub(crate) enum Size {
     Number,
     WholeNumber,
+    /// As a whole number that is not negative.
+    Positive,
     TextOnly,
 }
 
