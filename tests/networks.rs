@@ -81,6 +81,10 @@ fn a_container_joins_and_leaves_a_network_by_hand_and_its_program_runs_on() {
         let joined = nets.trice("network connect --alias shelf nets_back nets-web-1").success();
         assert!(!joined.stderr().contains("already"), "{}", joined.stderr());
         assert!(finds(nets, "tool", "shelf") && finds(nets, "tool", "nets-web-1"));
+        // Its own name leads to all its addresses, and what a program wrote there stays.
+        let own = || nets.shell("web", "grep -c \"$(hostname)\" /etc/hosts; grep -c mine /etc/hosts");
+        nets.shell("web", "echo '192.0.2.1 mine' >>/etc/hosts");
+        assert_eq!(own(), "3\n1\n");
         let inspected = nets.trice("network inspect nets_back").success().stdout();
         let inspected: Value = serde_json::from_str(&inspected).unwrap();
         assert_eq!(inspected[0]["Containers"].as_object().unwrap().len(), 2);
@@ -88,6 +92,7 @@ fn a_container_joins_and_leaves_a_network_by_hand_and_its_program_runs_on() {
         assert!(finds(nets, "tool", "shelf"), "`up` leaves alone what was done by hand");
         nets.trice("network disconnect nets_back nets-web-1").success();
         assert!(!finds(nets, "tool", "shelf"));
+        assert_eq!(own(), "2\n1\n");
         assert_eq!(nets.ids(), ids);
         nets.trice("network connect nets_lost nets-web-1").code(1);
         nets.trice("network connect nets_back nets-lost-1").code(1);

@@ -38,12 +38,23 @@ fn hosts(spec: &ContainerSpec, addresses: &[IpAddr]) -> String {
     for (address, name) in &spec.hosts {
         line(address, name);
     }
-    let whole = match &spec.domainname {
+    text.extend(own_lines(spec, addresses));
+    text
+}
+
+/// Returns the lines of a container's own addresses.
+fn own_lines<'a>(spec: &ContainerSpec, addresses: &'a [IpAddr]) -> impl Iterator<Item = String> + use<'a> {
+    let names = match &spec.domainname {
         Some(domain) => format!("{}.{domain} {}", spec.hostname, spec.hostname),
         None => spec.hostname.to_string(),
     };
-    for address in addresses {
-        line(address, &whole);
-    }
-    text
+    addresses.iter().map(move |address| format!("{address}\t{names}\n"))
+}
+
+/// Returns `/etc/hosts` with a container's own addresses as they are now. What programs in the container have written
+/// there stays.
+pub(crate) fn rehosted(text: &str, spec: &ContainerSpec, before: &[IpAddr], now: &[IpAddr]) -> String {
+    let gone: Vec<String> = own_lines(spec, before).collect();
+    let stays = text.split_inclusive('\n').filter(|line| !gone.iter().any(|gone| gone == line));
+    stays.map(str::to_owned).chain(own_lines(spec, now)).collect()
 }

@@ -19,11 +19,12 @@ use trice_image::registry::Registries;
 use trice_model::container::ContainerSpec;
 use trice_model::image::{ImageRef, ObservedImage};
 use trice_model::name::VolumeName;
-use trice_model::network::{InstanceName, InstanceSpec, NetworkSpec};
+use trice_model::network::{EndpointSpec, InstanceName, InstanceSpec, NetworkSpec};
 use trice_model::registry::RegistryAccess;
 use trice_model::volume::{ObservedVolume, VolumeSpec};
 use trice_network::instance::Connected;
 use trice_runtime::container::{Prepared, Surroundings};
+use trice_runtime::lower::MadeFile;
 use trice_state::batch::Batch;
 
 use crate::backends::Backends;
@@ -147,9 +148,13 @@ pub(crate) fn connect_step(spec: InstanceSpec) -> Job {
     })
 }
 
-/// Gives an instance other interfaces and routes while programs in it run. `there` is how it is, and its namespace; one
-/// that is gone is only remembered so.
-pub(crate) fn reshape_instance(spec: InstanceSpec, there: Option<(InstanceSpec, OwnedFd)>) -> Job {
+/// Gives an instance other interfaces and routes while programs of `containers` run in it. `there` is how it is, and its
+/// namespace; one that is gone is only remembered so.
+pub(crate) fn reshape_instance(
+    spec: InstanceSpec,
+    there: Option<(InstanceSpec, OwnedFd)>,
+    containers: Vec<ContainerSpec>,
+) -> Job {
     Box::new(move |backends| {
         let what = format!("reconnect {}", spec.name);
         let record = InstanceRecord { spec };
@@ -157,6 +162,15 @@ pub(crate) fn reshape_instance(spec: InstanceSpec, there: Option<(InstanceSpec, 
         if let Some((there, namespace)) = there {
             trice_network::instance::reshape(namespace.as_fd(), &there, &record.spec)
                 .map_err(|error| failure::of(&what, &error))?;
+            let addresses = |spec: &InstanceSpec| -> Vec<IpAddr> {
+                spec.endpoints.iter().flat_map(EndpointSpec::addresses).collect()
+            };
+            let (before, now) = (addresses(&there), addresses(&record.spec));
+            for container in &containers {
+                let change = |text: &str| crate::files::rehosted(text, container, &before, &now);
+                let changed = backends.containers.rewrite(&container.id, MadeFile::Hosts, change);
+                changed.map_err(|error| failure::of_container(&what, &error))?;
+            }
         }
         Ok(Outcome::Done)
     })

@@ -65,7 +65,12 @@ impl Engine {
                 let there = self.world.found.instances.get(&spec.name).map(|there| there.spec.clone());
                 let home = self.world.homes.get(&spec.name);
                 let namespace = home.and_then(|home| home.namespace.try_clone().ok());
-                perform::reshape_instance(spec.clone(), there.zip(namespace))
+                let in_it = |container: &&ContainerSpec| {
+                    container.network == NetworkNamespace::Instance(spec.name.clone())
+                };
+                let containers = self.world.found.containers.values().map(|container| &container.spec);
+                let containers = containers.filter(in_it).cloned().collect();
+                perform::reshape_instance(spec.clone(), there.zip(namespace), containers)
             }
             Action::DisconnectInstance(name) => match self.world.found.instances.get(name) {
                 Some(instance) => {

@@ -416,6 +416,28 @@ impl Containers {
         Ok(())
     }
 
+    /// Changes the text of a file that was made for a container, under the eyes of the programs in it. One that is not
+    /// there is made by the next start.
+    ///
+    /// # Errors
+    /// [`CreateError::Folder`].
+    pub fn rewrite(
+        &self,
+        id: &ContainerId,
+        file: MadeFile,
+        change: impl FnOnce(&str) -> String,
+    ) -> Result<(), CreateError> {
+        let path = self.run_folder(id).join(file.name());
+        // In place: it is mounted.
+        let changed = fs::read_to_string(&path).and_then(|text| fs::write(&path, change(&text)));
+        match changed {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(CreateError::Folder { path, source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     fn open_streams(&self, spec: &ContainerSpec, stdin: Option<OwnedFd>) -> Result<Streams, CreateError> {
         if spec.process.tty {
             return Ok(Streams::default());
