@@ -41,8 +41,8 @@ pub(crate) enum BindMistake {
     NotA { text: String, wanted: &'static str },
     #[error("`{0}` and `{1}` say different things")]
     Differ(&'static str, &'static str),
-    #[error("a host path is missing")]
-    NoSource,
+    #[error("an image is missing")]
+    NoImage,
     #[error("a mount must stand at an absolute path, and `{0}` is none")]
     RelativeTarget(String),
     #[error("`start_interval` means nothing without `start_period`")]

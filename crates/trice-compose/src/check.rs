@@ -171,7 +171,15 @@ impl Check<'_> {
 
     fn object(&mut self, node: &mut Node, object: &'static Object, path: &Path<'_>) {
         let Value::Map(map) = &mut node.value else {
-            self.wrong(node, path, "a mapping");
+            let finding = self.wrong(node, path, "a mapping");
+            if let Path::Key(_, name) = path
+                && std::ptr::eq(object, &raw const SERVICE)
+                && SERVICE.find(name).is_some()
+            {
+                finding.hint(format!(
+                    "`{name}` belongs to a service: indent it further than the service's name"
+                ));
+            }
             return;
         };
         let mut meant = Vec::new();

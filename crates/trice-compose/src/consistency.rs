@@ -44,6 +44,8 @@ pub(crate) enum Inconsistency {
     SameName(String),
     #[error("`target` is missing: `{0}` needs it")]
     WatchTarget(String),
+    #[error("a host path is missing")]
+    NoHostPath,
     #[error("`{0}` is mounted twice")]
     SameTarget(String),
     #[error("one of `file` and `environment` must be given")]
@@ -291,6 +293,12 @@ fn targets(service: &Node, path: &Path<'_>, report: &mut Report) {
         let text = node.as_text()?;
         Some(("tmpfs", text.split_once(':').map_or(text, |(target, _)| target), node.span))
     });
+    for (index, mount) in service.list_at("volumes").iter().enumerate() {
+        let nowhere = mount.get("source").is_none_or(|source| source.as_text() == Some(""));
+        if mount.text_at("type") == Some("bind") && nowhere {
+            report.mistake(mount.span, path.key("volumes").index(index), Inconsistency::NoHostPath);
+        }
+    }
     let mounts = service.list_at("volumes").iter().filter_map(|mount| {
         let target = mount.get("target")?;
         Some(("volumes", target.as_text()?, target.span))

@@ -12,8 +12,9 @@ pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Opti
             false => distance(word, known),
         }
     };
-    let near = words.into_iter().map(|known| (far(known), known)).min();
-    near.filter(|(far, _)| *far <= 1 + usize::from(long)).map(|(_, known)| known)
+    let near =
+        words.into_iter().map(|known| (far(known), distance(word, &known.to_lowercase()), known)).min();
+    near.filter(|(far, ..)| *far <= 1 + usize::from(long)).map(|(.., known)| known)
 }
 
 /// Tells whether `word` leaves out letters of `known` but the first, as `src` does of `source`.
@@ -67,6 +68,11 @@ mod tests {
         ] {
             assert_eq!(nearest(word, words), hint, "{word}");
         }
+    }
+
+    #[test]
+    fn of_two_words_that_have_it_the_shorter_is_nearer() {
+        assert_eq!(nearest("network", ["network_mode", "networks"]), Some("networks"));
     }
 
     #[test]

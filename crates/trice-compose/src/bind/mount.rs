@@ -49,10 +49,7 @@ impl Binder<'_> {
     }
 
     fn bind(&mut self, item: &Node, path: &Path<'_>) -> Option<Bind> {
-        let Some(source) = item.text_at("source").filter(|source| !source.is_empty()) else {
-            self.mistake(item, path, BindMistake::NoSource);
-            return None;
-        };
+        let source = item.text_at("source")?;
         let options = item.get("bind");
         let option = |key: &str| options.and_then(|options| options.get(key));
         let propagation = match option("propagation").and_then(Node::as_text).unwrap_or_default() {
@@ -90,7 +87,7 @@ impl Binder<'_> {
 
     fn image_mount(&mut self, item: &Node, path: &Path<'_>) -> Option<MountSource> {
         let Some(source) = item.get("source").filter(|source| source.as_text() != Some("")) else {
-            self.mistake(item, path, BindMistake::NoSource);
+            self.mistake(item, path, BindMistake::NoImage);
             return None;
         };
         let image: ImageRef = self.value(source, &path.key("source"))?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::report::Report;
 use crate::schema::root::ROOT;
+use crate::schema::service::SERVICE;
 use crate::schema::shape::{Object, Shape};
 use crate::tree::node::{Node, Value};
 use crate::tree::path::Path;
@@ -28,7 +29,10 @@ pub(crate) fn check(root: &mut Node, report: &mut Report) {
 fn value(node: &mut Node, shape: &'static Shape, path: &Path<'_>, report: &mut Report) {
     if node.is_null() {
         if let Some(wanted) = wanted(shape) {
-            report.mistake(node.span, path, CompleteMistake::Null(wanted));
+            let finding = report.mistake(node.span, path, CompleteMistake::Null(wanted));
+            if matches!(shape, Shape::Object(object) if std::ptr::eq(*object, &raw const SERVICE)) {
+                finding.hint("indent what belongs to the service further than its name");
+            }
             node.value = Value::Bad;
         }
         return;

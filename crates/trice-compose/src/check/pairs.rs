@@ -11,7 +11,18 @@ use crate::tree::scalar::format_float;
 impl Check<'_> {
     pub(super) fn pairs(&mut self, node: &mut Node, unset: Unset, path: &Path<'_>) {
         match &mut node.value {
-            Value::Map(_) | Value::List(_) if self.raw => {}
+            Value::Map(map) if self.raw => {
+                let nested = map.iter_mut().filter(|(_, value)| is_nested(value));
+                nested.for_each(|(key, value)| {
+                    self.wrong(value, &path.key(key), "a text, a number or a boolean");
+                });
+            }
+            Value::List(items) if self.raw => {
+                let nested = items.iter_mut().enumerate().filter(|(_, item)| is_nested(item));
+                nested.for_each(|(index, item)| {
+                    self.wrong(item, &path.index(index), "a text such as `KEY=value`");
+                });
+            }
             Value::Map(map) => {
                 for (key, value) in map.iter_mut() {
                     self.pair(value, unset, &path.key(key));
@@ -81,9 +92,6 @@ impl Check<'_> {
             self.wrong(node, path, "a mapping");
             return;
         };
-        if self.raw {
-            return;
-        }
         for (key, value) in map.iter_mut() {
             let here = path.key(key);
             let fine = match &value.value {
@@ -92,6 +100,9 @@ impl Check<'_> {
                 Value::Null => others == Others::NumbersAndNull,
                 Value::Bool(_) => false,
             };
+            if fine && self.raw && !is_nested(value) {
+                continue;
+            }
             if fine {
                 self.pair(value, Unset::Empty, &here);
             } else {
@@ -163,6 +174,10 @@ impl Check<'_> {
         hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
         hosts
     }
+}
+
+fn is_nested(node: &Node) -> bool {
+    matches!(node.value, Value::List(_) | Value::Map(_))
 }
 
 /// Splits `KEY=value`, or `KEY` alone.

@@ -157,6 +157,7 @@ fn integer(value: Value, wanted: Integer, raw: bool) -> Result<Value, Wrong> {
         Value::Text(_) if !text => return Err(Wrong::Kind(value)),
         Value::Text(text) if raw => return Ok(Value::Text(text)),
         Value::Int(number) => Ok(number),
+        Value::Float(number) if cut && raw => return Ok(Value::Float(number)),
         Value::Float(number) if cut => {
             whole(number.trunc()).ok_or_else(|| ScalarMistake::NotAnInteger(format_float(number)))
         }
@@ -209,6 +210,7 @@ fn size(value: Value, form: Size, raw: bool) -> Result<Value, Wrong> {
             Err(Wrong::Value(ScalarMistake::OutOfRange { number, min: 0, max: i64::MAX }))
         }
         Value::Int(number) => Ok(Value::Int(number)),
+        Value::Float(number) if raw => Ok(Value::Float(number)),
         Value::Float(number) => match whole(number.trunc()) {
             Some(number) => Ok(Value::Int(number)),
             None => Err(Wrong::Value(ScalarMistake::NotANumber(format_float(number)))),

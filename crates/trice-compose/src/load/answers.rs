@@ -51,6 +51,7 @@ fn scalars_are_taken_where_docker_compose_takes_them() {
             "volumes: [{ type: tmpfs, target: /t, tmpfs: { mode: -1, size: -1 } }]",
             "volumes[0].tmpfs.mode: -1 is not between 0 and 4294967295; volumes[0].tmpfs.size: -1 is not between 0 and 9223372036854775807",
         ),
+        ("volumes: [{ type: bind, target: /t }]", "volumes[0]: a host path is missing"),
         ("mem_reservation: 1.5", "mem_reservation: this must be a size such as `64m`, not a number"),
         (
             "deploy: { resources: { limits: { memory: 64 } } }",
@@ -200,23 +201,44 @@ services:
     devices: ['${A:-b}:/dev/c']
     ports: [80, '${A}:80']
     gpus: [{ driver: y }]
+    memswap_limit: 1.5
+    pids_limit: 2.5
   t: { image: x, build: { args: [SET] }, ports: [80] }
 ";
     let files = [("/p/compose.yaml", text), ("/p/.env", "SET=x")];
     let (model, _) = model(&request, &Memory::new(&files)).expect("it is right");
     let shown: Json = serde_json::from_str(&json(&model)).expect("it is JSON");
     let of = |service: &str, key: &str| shown["services"][service][key].to_string();
-    let rows = ["environment", "volumes", "devices", "ports", "gpus"].map(|key| of("s", key));
+    let rows = ["environment", "volumes", "devices", "ports", "gpus", "memswap_limit", "pids_limit"]
+        .map(|key| of("s", key));
     insta::assert_snapshot!(rows.join("\n"), @r#"
     {"SET":null}
     [{"read_only":true,"source":"${A:-./b}/c","target":"/d","type":"volume","volume":{}},{"bind":{"create_host_path":true},"source":"/p/${A}","target":"/e","type":"bind"}]
     [{"permissions":"rwm","source":"${A:-b}","target":"/dev/c"}]
     [80,"${A}:80"]
     [{"count":"all","driver":"y"}]
+    1.5
+    2.5
     "#);
     assert_eq!(shown["services"]["s"]["build"]["args"].to_string(), r#"["A=b"]"#);
     assert_eq!(shown["services"]["t"]["build"]["args"], Json::Null);
     assert_eq!(of("t", "ports"), r#"[{"mode":"ingress","protocol":"tcp","target":80}]"#);
+}
+
+#[test]
+fn without_interpolation_values_have_their_types_all_the_same() {
+    let request = Request { skip: Skip { interpolation: true, ..Skip::default() }, ..request() };
+    let text = "
+services: { s: { image: x, sysctls: { a: { b: c } }, environment: [A, [b]], storage_opt: { a: '$B' } } }
+networks: { n: { driver_opts: { a: true, b: [c], d: 1 } } }
+";
+    let mistakes = model(&request, &Memory::new(&[("/p/compose.yaml", text)])).expect_err("it is wrong");
+    insta::assert_snapshot!(briefly(&mistakes.0), @"
+    compose.yaml:2:42 services.s.sysctls.a: this must be a text, a number or a boolean, not a mapping
+    compose.yaml:2:71 services.s.environment[1]: this must be a text such as `KEY=value`, not a list
+    compose.yaml:3:36 networks.n.driver_opts.a: this must be a text, not a boolean [put the value in quotes]
+    compose.yaml:3:45 networks.n.driver_opts.b: this must be a text, a number or a boolean, not a list
+    ");
 }
 
 #[test]
@@ -301,6 +323,18 @@ fn what_new_users_do_is_told_with_a_way_out() {
         (
             "services:\n  web:\n    image: ${A\n    ports:\n      - 8080: 80\n      - 1::2\n",
             "compose.yaml:3:12 services.web.image: `${A` has no closing brace [close it with `}`, or write `$$` for a dollar that begins no variable]\ncompose.yaml:5:9 services.web.ports[0]: key `8080` is an integer, and keys are texts [write the port in one piece, with no blank behind the colon: `8080:80`]\ncompose.yaml:5:9 services.web.ports[0]: attribute `target` is missing\ncompose.yaml:6:9 services.web.ports[1]: `1` is not an IP address here [write `8080:80`: of three parts, the first is an address]",
+        ),
+        (
+            "services:\n  web:\n  image: x\n  ports:\n    - '80:80'\n",
+            "compose.yaml:2:7 services.web: this must be a mapping, not nothing [indent what belongs to the service further than its name]\ncompose.yaml:3:10 services.image: this must be a mapping, not a text [`image` belongs to a service: indent it further than the service's name]\ncompose.yaml:5:5 services.ports: this must be a mapping, not a list [`ports` belongs to a service: indent it further than the service's name]",
+        ),
+        (
+            "services:\n  web:\n    image: x\n<<<<<<< HEAD\n    ports: [80]\n=======\n    ports: [81]\n>>>>>>> b\n",
+            "compose.yaml:5:10 services.web: this is not YAML: could not find expected ':' (compose.yaml:4:1: while scanning a simple key) [the file has the marks of a merge that was not brought to its end]",
+        ),
+        (
+            "services: { web: { image: x, network: [default] } }\n",
+            "compose.yaml:1:30 services.web.network: unknown attribute `network` [did you mean `networks`?]",
         ),
     ];
     let answer = |text: &str| {

@@ -132,8 +132,9 @@ pub(crate) fn documents(text: &str, file: FileId, report: &mut Report) -> Result
 /// Returns the commas before which a tag in brackets may stand. The parser breaks down there.
 fn tags_before_commas(text: &str) -> Vec<usize> {
     let Some(open) = text.find(['[', '{']) else { return Vec::new() };
-    let in_tag = |c: char| !c.is_whitespace() && !"[]{},\"'".contains(c);
-    let begins = |at: usize| text[..at].ends_with(|c: char| c.is_whitespace() || "[{,:?-".contains(c));
+    // A single quote may stand in a tag, and a tag right behind whatever ends itself.
+    let in_tag = |c: char| !c.is_whitespace() && !"[]{},\"".contains(c);
+    let begins = |at: usize| text[..at].ends_with(|c: char| c.is_whitespace() || "[]{},:?-\"'".contains(c));
     let starts = text[open..].match_indices('!').map(|(at, _)| open + at).filter(|at| begins(*at));
     let mut commas = Vec::new();
     for start in starts {
@@ -258,7 +259,11 @@ impl<'a> Composer<'a> {
         let finding =
             self.report.mistake(span, path_of(&self.frames), YamlMistake::Syntax(problem.to_owned()));
         let line = text.lines().nth(span.start.line.saturating_sub(1) as usize).unwrap_or_default();
-        finding.hint = complaint::hint(problem, line, span.start.column.saturating_sub(1) as usize);
+        finding.hint = if text.lines().any(|line| line.starts_with("<<<<<<< ")) {
+            Some("the file has the marks of a merge that was not brought to its end".to_owned())
+        } else {
+            complaint::hint(problem, line, span.start.column.saturating_sub(1) as usize)
+        };
         if let (Some(context), Some(text)) = (context, error.context()) {
             finding.related(context, text);
         }

@@ -122,6 +122,15 @@ fn texts_that_break_the_parser_down_are_read_or_refused() {
         ("a: [!b, c]", r#"{a: ["", "c"]}"#),
         ("a: ['!b, c', \"x !d, e\", f !g, !h, i]", r#"{a: ["!b, c", "x !d, e", "f !g", "", "i"]}"#),
         ("a: { b: !c, d: 'é !e,f' } # !g, h", r#"{a: {b: "", d: "é !e,f"}}"#),
+        ("a: [!'b', c, \"d\" , e]", r#"{a: ["", "c", "d", "e"]}"#),
+        (
+            "{ a: !b'c, d: !<e'> , f: !g!h'i , j: k }",
+            r#"1:27 f: this is not YAML: found undefined tag handle"#,
+        ),
+        ("a: ['b'!c, d]", r#"1:8 a[1]: this is not YAML: did not find expected ',' or ']'"#),
+        ("a: [\"b\"!c, d]", r#"1:8 a[1]: this is not YAML: did not find expected ',' or ']'"#),
+        ("a: [[b]!c, d]", r#"1:8 a[1]: this is not YAML: did not find expected ',' or ']'"#),
+        ("a: [{b: c}!c'd, d]", r#"1:11 a[1]: this is not YAML: did not find expected ',' or ']'"#),
         ("a: []\nb: |\n  !c, d\n", r#"{a: [], b: "!c, d\n"}"#),
     ];
     for (text, tree) in rows {
