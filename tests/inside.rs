@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use serde_json::Value;
+use trice_plan::realm::Realm;
+use trice_test::traces;
 
 use crate::registry::{Layout, Registry, run};
 use crate::scenario::{Ran, Scenario, scenario_of};
@@ -252,5 +254,78 @@ fn the_files_of_an_image_are_mounted_to_be_read_and_stay_while_they_are() {
         shop.trice(&format!("image pull -q {files}")).success();
         shop.trice("up -d").success();
         assert_eq!(shop.shell("web", "cat /seen/text"), "newer", "another image makes another container");
+    });
+}
+
+#[test]
+fn instructions_change_what_an_image_made_by_hand_says() {
+    shop("", "", |shop| {
+        shop.trice("up -d").success();
+        let cmd = r#"CMD ["sh", "-c", "echo $A > /told; sleep 1000"]"#;
+        shop.trice_with(&["commit", "-c", "ENV A=changed", "--change", cmd, "web", "made:1"]).success();
+        let archive = shop.home().join("files.tar");
+        shop.trice(&format!("export -o {} web", archive.display())).success();
+        let archive = archive.to_str().unwrap();
+        shop.trice_with(&["image", "import", "-c", "ENV A=taken PATH=/bin", "-c", cmd, archive, "made:2"])
+            .success();
+        let refused = shop.trice_with(&["commit", "-c", "RUN rm /text", "web"]).code(1).stderr();
+        assert!(refused.contains("`RUN rm /text` cannot be a change"), "{refused}");
+        let refused = shop.trice_with(&["commit", "-c", "EXPOSE x", "web"]).code(1).stderr();
+        assert!(refused.contains("--change:2: "), "{refused}");
+        shop.trice("down").success();
+        let service = |name: &str| {
+            format!("  no{name}: {{ image: 'made:{name}', network_mode: none, stop_grace_period: 0s }}\n")
+        };
+        shop.rewrite(&format!("name: shop\nservices:\n{}{}", service("1"), service("2")));
+        shop.trice("up -d").success();
+        for (name, word) in [("1", "changed\n"), ("2", "taken\n")] {
+            shop.wait_for("it to be told", || {
+                shop.shell(&format!("no{name}"), "cat /told 2>/dev/null; true") == word
+            });
+        }
+    });
+}
+
+#[test]
+fn a_container_stands_still_while_it_becomes_an_image_and_goes_on_whoever_dies() {
+    let command = "    command: [sh, -c, 'head -c 40000000 /dev/zero > /m; while :; do echo >> /a; done']\n";
+    shop("", command, |shop| {
+        shop.trice("up -d").success();
+        let count =
+            || shop.shell("web", "busybox wc -l < /a 2>/dev/null || echo 0").trim().parse::<u64>().unwrap();
+        let goes_on = || {
+            let before = count();
+            shop.wait_for("it to go on", || count() > before);
+        };
+        shop.wait_for("it to count", || count() > 0);
+        let id = &shop.ids()["shop-web-1"];
+        let groups = traces::cgroups(Realm::new(&shop.run_directory(), "").tag());
+        let groups = groups.iter().filter_map(|line| line.strip_prefix("cgroup ")).map(Path::new);
+        let of_container = |group: &&Path| {
+            group.file_name().is_some_and(|name| name.to_str().is_some_and(|name| name.starts_with(id)))
+        };
+        // Only a group of v2 can stand still.
+        let mut switches = groups.filter(of_container).map(|group| group.join("cgroup.freeze"));
+        let switch = switches.find(|switch| switch.exists()).expect("this test needs cgroup v2");
+        let stands_still = || fs::read_to_string(&switch).unwrap() == "1\n";
+        let commit = shop.begin("commit --pause=false web made:1");
+        let mut stood_still = false;
+        shop.wait_for("an image", || {
+            stood_still |= stands_still();
+            shop.trice("image inspect made:1").ended_with() == Some(0)
+        });
+        commit.wait().success();
+        assert!(!stood_still, "that was not asked for");
+        let commit = shop.begin("commit web made:2");
+        shop.wait_for("it to stand still", stands_still);
+        commit.wait().success();
+        goes_on();
+        let commit = shop.begin("commit web made:3");
+        shop.wait_for("it to stand still", stands_still);
+        // The client would ask the next engine again.
+        commit.signal(rustix::process::Signal::KILL);
+        shop.kill("trice-engine");
+        commit.wait();
+        goes_on();
     });
 }

@@ -320,6 +320,9 @@ pub struct ImportImage {
     /// What its history says about it.
     #[serde(default)]
     pub message: String,
+    /// Instructions of a Dockerfile that change what it says.
+    #[serde(default)]
+    pub changes: Vec<String>,
     /// What it is made for; `None` is this machine.
     #[serde(default)]
     pub platform: Option<String>,

@@ -87,6 +87,12 @@ pub struct Commit {
     pub author: String,
     /// What its history says about it.
     pub message: String,
+    /// Instructions of a Dockerfile that change what it says.
+    #[serde(default)]
+    pub changes: Vec<String>,
+    /// The container stands still meanwhile.
+    #[serde(default)]
+    pub pause: bool,
 }
 
 impl Call for Commit {

@@ -6,6 +6,7 @@
 //!     run ── sandbox         commands, in containers
 //!     copy archive           files: select finds which are meant, content counts them, stamps remembers
 //!   tree, attributes         files, of which nothing outside can be reached
+//! changes                    what instructions change of images that are made by hand
 //! record ── cache, budget    what steps made before: here, and elsewhere; how much of it stays
 //! ```
 //!
@@ -24,6 +25,7 @@ mod base;
 pub mod budget;
 pub mod builder;
 mod cache;
+pub mod changes;
 mod content;
 mod copy;
 pub mod error;

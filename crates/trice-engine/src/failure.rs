@@ -4,6 +4,7 @@ use std::io;
 
 use crate::inside::copy::CopyError;
 use trice_api::fault::{Code, Fault};
+use trice_build::changes::ChangeError;
 use trice_image::images::FetchError;
 use trice_image::images::push::PushError;
 use trice_model::image::ImageRef;
@@ -53,6 +54,15 @@ pub(crate) fn of_container(what: &str, error: &CreateError) -> Fault {
         }
         CreateError::Layer { .. } => fault.hint("the image's files are gone: load it again with `up`"),
         _ => fault,
+    }
+}
+
+/// Changes of an image that cannot be made.
+pub(crate) fn of_change(what: &str, error: &ChangeError) -> Fault {
+    match error {
+        // They end with lines, after which nothing more fits.
+        ChangeError::Mistakes(text) => Fault::new(Code::BadRequest, format!("{what}: {text}")),
+        error => about(what, Fault::of(Code::BadRequest, error)),
     }
 }
 

@@ -77,6 +77,15 @@ pub enum CgroupError {
         #[source]
         source: LimitError,
     },
+    /// Its processes could not be held still.
+    #[error("hold the processes of the cgroup {} still", path.display())]
+    Freeze {
+        /// The folder.
+        path: PathBuf,
+        /// The kernel's word.
+        #[source]
+        source: io::Error,
+    },
     /// Its processes could not be ended, or the folder not be removed.
     #[error("remove the cgroup {}", path.display())]
     Remove {
@@ -86,6 +95,21 @@ pub enum CgroupError {
         #[source]
         source: io::Error,
     },
+}
+
+/// The file that says whether a v2 group's processes are held still.
+const FREEZE: &str = "cgroup.freeze";
+
+/// Processes that are held still, until this is dropped.
+#[derive(Debug)]
+#[must_use = "they go on when this is dropped"]
+pub struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // It is gone with its last process.
+        let _ = fs::write(&self.0, "0");
+    }
 }
 
 /// Which devices a group may open.
@@ -266,6 +290,28 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Holds every process of the group `name` still, until what is returned is dropped.
+    pub fn freeze(&self, name: &str, devices: Devices) -> Result<Frozen, CgroupError> {
+        let Some((base, _)) = &self.v2 else {
+            let source = io::Error::other("this machine has no cgroup v2 hierarchy");
+            return Err(CgroupError::Freeze { path: name.into(), source });
+        };
+        let path = base.join(devices.folder()).join(name);
+        let failed = |source| CgroupError::Freeze { path: path.clone(), source };
+        fs::write(path.join(FREEZE), "1").map_err(failed)?;
+        let frozen = Frozen(path.join(FREEZE));
+        wait_for_event(&path, "frozen 1").map_err(failed)?;
+        Ok(frozen)
+    }
+
+    /// Lets the processes of the group `name` go on that somebody held still who is dead.
+    pub fn thaw(&self, name: &str, devices: Devices) {
+        if let Some((base, _)) = &self.v2 {
+            // Without a group there is nobody to go on.
+            let _ = fs::write(base.join(devices.folder()).join(name).join(FREEZE), "0");
+        }
+    }
+
     /// Returns the names of all groups there are.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
@@ -325,8 +371,8 @@ fn confine_v1(path: &Path) -> io::Result<()> {
     ALLOWED.iter().try_for_each(|rule| fs::write(path.join("devices.allow"), rule))
 }
 
-/// How long ended processes may take to leave their group.
-const EMPTYING: Duration = Duration::from_secs(10);
+/// How long processes may take to leave their group once they have been ended, or to stand still.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_dir(path) {
@@ -354,14 +400,20 @@ fn remove_children(path: &Path) -> io::Result<()> {
 
 /// Waits until the v2 group at `path` and those inside it have no process.
 fn wait_until_empty(path: &Path) -> io::Result<()> {
-    let deadline = Instant::now() + EMPTYING;
+    wait_for_event(path, "populated 0")?;
+    remove_children(path)
+}
+
+/// Waits until the v2 group at `path` says `event`.
+fn wait_for_event(path: &Path, event: &str) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
     let mut events = File::open(path.join("cgroup.events"))?;
     loop {
         let mut text = String::new();
         io::Seek::rewind(&mut events)?;
         events.read_to_string(&mut text)?;
-        if text.lines().any(|line| line == "populated 0") {
-            return remove_children(path);
+        if text.lines().any(|line| line == event) {
+            return Ok(());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = Timespec::try_from(left).ok().filter(|_| !left.is_zero());

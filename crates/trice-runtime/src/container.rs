@@ -28,7 +28,7 @@ use trice_model::id::ContainerId;
 use trice_model::name::VolumeName;
 use trice_state::trash::{Trash, TrashError};
 
-use crate::cgroup::{CgroupError, Cgroups, Devices};
+use crate::cgroup::{CgroupError, Cgroups, Devices, Frozen};
 use crate::handshake::{self, Failure, Parent, Report};
 use crate::keeper::link::{Link, Spawned};
 use crate::keeper::start::Directories;
@@ -288,7 +288,7 @@ impl Containers {
         let lowered = self.lower(spec)?;
         self.make_folders(&spec.id)?;
         self.write_files(&spec.id, &surroundings.files)?;
-        let devices = if spec.privileged { Devices::Privileged } else { Devices::Confined };
+        let devices = devices_of(spec);
         let group = self.cgroups.make(spec.id.as_str(), devices, &spec.resources)?;
         let streams = self.open_streams(spec, surroundings.stdin.take())?;
         let opener = Opener {
@@ -359,7 +359,7 @@ impl Containers {
         stdio: ExecStdio,
     ) -> Result<Prepared, CreateError> {
         let lowered = lower::exec(&spec.process, &self.facts)?;
-        let devices = if container.privileged { Devices::Privileged } else { Devices::Confined };
+        let devices = devices_of(container);
         let group = self.cgroups.find(container.id.as_str(), devices)?;
         let streams = match stdio {
             ExecStdio::Terminal => Streams::default(),
@@ -524,6 +524,16 @@ impl Containers {
         self.cgroups.kill(id.as_str())
     }
 
+    /// Holds every process of a container still, until what is returned is dropped.
+    pub fn freeze(&self, spec: &ContainerSpec) -> Result<Frozen, CgroupError> {
+        self.cgroups.freeze(spec.id.as_str(), devices_of(spec))
+    }
+
+    /// Lets a container go on that somebody held still who is dead.
+    pub fn thaw(&self, spec: &ContainerSpec) {
+        self.cgroups.thaw(spec.id.as_str(), devices_of(spec));
+    }
+
     /// Removes what there is of a container that has no process any more. Its folder goes to the trash, which is
     /// emptied when there is time.
     pub fn remove(&self, id: &ContainerId) -> Result<(), CreateError> {
@@ -563,6 +573,10 @@ impl Containers {
             tracing::warn!(%error, "remove what kept exit statuses");
         }
     }
+}
+
+fn devices_of(spec: &ContainerSpec) -> Devices {
+    if spec.privileged { Devices::Privileged } else { Devices::Confined }
 }
 
 impl Prepared {

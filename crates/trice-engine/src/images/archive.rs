@@ -88,6 +88,8 @@ pub(super) async fn import(call: ImportImage, mut handover: Handover, service: S
         let layer = images.layer_of_archive(&workshop, input, &call.source, |_| Ok(()));
         let layer = layer.map_err(|error| failed(&error))?;
         let config = super::config::imported(&call, &platform, layer.diff_id())?;
+        let config = trice_build::changes::changed(&config, &call.changes);
+        let config = config.map_err(|error| failure::of_change(what, &error))?;
         images.publish(&lease, &workshop, &[layer]).map_err(|error| failed(&error))?;
         let names: Vec<RegistryRef> = call.name.into_iter().collect();
         let image = images.commit(&lease, &config, &names).map_err(|error| failed(&error))?;

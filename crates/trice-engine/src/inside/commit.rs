@@ -32,6 +32,12 @@ pub(super) async fn commit(call: Commit, service: Service) -> Result<String, Fau
     let inside = super::open(&call.container, false, &service).await?;
     in_thread(move || {
         let what = format!("commit container {}", inside.spec.name);
+        let _frozen = match call.pause && inside.process.is_some() {
+            true => Some(service.backends.containers.freeze(&inside.spec).map_err(|error| {
+                failure::of(&what, &error).hint("`--pause=false` reads its files while it goes on")
+            })?),
+            false => None,
+        };
         make(&call, &inside.spec, &inside.upper(&service.backends), &service.backends, &what)
     })
     .await
@@ -68,6 +74,8 @@ fn make(
     let config: Value = serde_json::from_slice(&bytes).map_err(|error| failed(&error))?;
     let config = changed(config, call, spec, layer.diff_id());
     let config = serde_json::to_vec(&config).map_err(|error| failed(&error))?;
+    let config = trice_build::changes::changed(&config, &call.changes);
+    let config = config.map_err(|error| failure::of_change(what, &error))?;
     images.publish(&lease, &workshop, &[layer]).map_err(|error| failed(&error))?;
     let names: Vec<RegistryRef> = call.name.clone().into_iter().collect();
     let image = images.commit(&lease, &config, &names).map_err(|error| failed(&error))?;

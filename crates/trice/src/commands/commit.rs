@@ -30,20 +30,18 @@ pub(crate) struct CommitArgs {
     /// Which of the service's containers
     #[arg(long)]
     index: Option<u32>,
-    // A container is read as it is at the moment.
-    #[arg(short, long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
-    #[arg(default_value_t = false, default_missing_value = "true")]
+    /// An instruction of a Dockerfile that changes what it says, such as `CMD ["sh"]`
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    change: Vec<String>,
+    /// The container stands still meanwhile
+    #[arg(short, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value_t = true, default_missing_value = "true")]
     pause: bool,
 }
 
 /// Carries out `commit`. The image's id is its result.
 pub(crate) async fn run(args: &CommitArgs, invocation: &mut Invocation) -> Result<u8, Failure> {
     invocation.refuse_dry_run("commit")?;
-    if args.pause {
-        return Err(Failure::usage(
-            "`--pause` is not honoured yet: stop the service before, or commit it as it runs",
-        ));
-    }
     let engine = invocation.engine()?;
     let scope = invocation.scope()?;
     let of = scope.selection(std::slice::from_ref(&args.service));
@@ -53,6 +51,8 @@ pub(crate) async fn run(args: &CommitArgs, invocation: &mut Invocation) -> Resul
         name: args.name.clone(),
         author: args.author.clone(),
         message: args.message.clone(),
+        changes: args.change.clone(),
+        pause: args.pause,
     };
     let id = engine.call(&call).await?;
     output::print(&id)?;

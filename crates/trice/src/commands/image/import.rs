@@ -24,6 +24,9 @@ pub(crate) struct ImportArgs {
     /// What its history says about it
     #[arg(short, long, default_value = "", hide_default_value = true)]
     message: String,
+    /// An instruction of a Dockerfile that changes what it says, such as `CMD ["sh"]`
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    change: Vec<String>,
     /// What it is made for
     #[arg(long)]
     platform: Option<String>,
@@ -37,6 +40,7 @@ pub(crate) async fn run(args: &ImportArgs, invocation: &Invocation) -> Result<u8
         source,
         name: args.name.clone(),
         message: args.message.clone(),
+        changes: args.change.clone(),
         platform: args.platform.clone(),
     };
     let ids = exchange(&invocation.engine()?, &call, vec![descriptor]).await?;
