@@ -185,7 +185,9 @@ fn give_name(key: &str, resource: &mut Node, project: &str) {
         resource.value = Value::Map(Box::default());
     }
     let Some(map) = resource.as_map_mut() else { return };
-    let external = map.get("external").is_some_and(Node::is_true);
+    // Without interpolation it may still be a text.
+    let says_so = |external: &Node| external.is_true() || external.as_text() == Some("true");
+    let external = map.get("external").is_some_and(says_so);
     let name = if external { key.to_owned() } else { format!("{project}_{key}") };
     map.insert_missing("name", span, || Node::text(name, span));
 }

@@ -204,6 +204,7 @@ services:
     memswap_limit: 1.5
     pids_limit: 2.5
   t: { image: x, build: { args: [SET] }, ports: [80] }
+networks: { n: { external: 'true' } }
 ";
     let files = [("/p/compose.yaml", text), ("/p/.env", "SET=x")];
     let (model, _) = model(&request, &Memory::new(&files)).expect("it is right");
@@ -222,6 +223,7 @@ services:
     "#);
     assert_eq!(shown["services"]["s"]["build"]["args"].to_string(), r#"["A=b"]"#);
     assert_eq!(shown["services"]["t"]["build"]["args"], Json::Null);
+    assert_eq!(shown["networks"]["n"]["name"], "n");
     assert_eq!(of("t", "ports"), r#"[{"mode":"ingress","protocol":"tcp","target":80}]"#);
 }
 
