@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::consistency::Inconsistency;
+use crate::consistency::{Inconsistency, implied_by};
 use crate::report::Report;
 use crate::tree::mapping::Mapping;
 use crate::tree::node::Node;
@@ -65,7 +65,7 @@ fn follow<'a>(
             Some(State::Done) => {}
             Some(State::OnTheWay) if *told < MOST => {
                 *told += 1;
-                tell(&way, name, span, report);
+                tell(&way, name, span, services, report);
             }
             Some(State::OnTheWay) => {}
             None if services.contains(name) => {
@@ -86,15 +86,19 @@ fn step<'a>(name: &'a str, services: &'a Mapping) -> Step<'a> {
 }
 
 /// Spells out the circle that `name`, which stands at `span`, closes.
-fn tell(way: &[Step<'_>], name: &str, span: Span, report: &mut Report) {
+fn tell(way: &[Step<'_>], name: &str, span: Span, services: &Mapping, report: &mut Report) {
     let Some(start) = way.iter().position(|step| step.name == name) else { return };
     let circle = &way[start..];
     let names: Vec<&str> = circle.iter().map(|step| step.name).chain([name]).collect();
-    let services = Path::Root.key("services");
+    let section = Path::Root.key("services");
     let last = circle.last().map_or(name, |step| step.name);
-    let service = services.key(last);
-    let path = service.key("depends_on");
-    let finding = report.mistake(span, path.key(name), Inconsistency::Cycle(names.join(" -> ")));
+    let service = section.key(last);
+    let depends_on = service.key("depends_on");
+    let path = match services.get(last).and_then(|service| implied_by(service, span)) {
+        Some(attribute) => service.key(attribute),
+        None => depends_on.key(name),
+    };
+    let finding = report.mistake(span, path, Inconsistency::Cycle(names.join(" -> ")));
     for pair in circle.windows(2) {
         let place = pair[0].dependencies.iter().find(|(name, _)| *name == pair[1].name);
         if let Some((_, place)) = place {

@@ -338,6 +338,10 @@ fn what_new_users_do_is_told_with_a_way_out() {
             "services: { web: { image: x, network: [default] } }\n",
             "compose.yaml:1:30 services.web.network: unknown attribute `network` [did you mean `networks`?]",
         ),
+        (
+            "services: { a: { image: x, depends_on: [b] }, b: { image: x, network_mode: 'service:a' } }\n",
+            "compose.yaml:1:76 services.b.network_mode: services wait for each other in a circle: a -> b -> a (compose.yaml:1:41: `a` waits for `b`)",
+        ),
     ];
     let answer = |text: &str| {
         let loaded = model(&request(), &Memory::new(&[("/p/compose.yaml", text)]));
