@@ -127,7 +127,7 @@ impl Check<'_> {
                 Ok(range) if !self.make(range.len(), &mut item, &here) => {}
                 Ok(range) => ports.extend(range.ports().into_iter().map(|port| port.into_node(item.span))),
                 // One that waits for its variables leaves all of them short, as in Docker Compose.
-                Err(_) if self.raw => {
+                Err(_) if self.raw && item.as_text().is_some() => {
                     node.value = Value::List(short);
                     return;
                 }

@@ -231,13 +231,14 @@ networks: { n: { external: 'true' } }
 fn without_interpolation_values_have_their_types_all_the_same() {
     let request = Request { skip: Skip { interpolation: true, ..Skip::default() }, ..request() };
     let text = "
-services: { s: { image: x, sysctls: { a: { b: c } }, environment: [A, [b]], storage_opt: { a: '$B' } } }
+services: { s: { image: x, sysctls: { a: { b: c } }, environment: [A, [b]], storage_opt: { a: '$B' }, ports: [-1] } }
 networks: { n: { driver_opts: { a: true, b: [c], d: 1 } } }
 ";
     let mistakes = model(&request, &Memory::new(&[("/p/compose.yaml", text)])).expect_err("it is wrong");
     insta::assert_snapshot!(briefly(&mistakes.0), @"
     compose.yaml:2:42 services.s.sysctls.a: this must be a text, a number or a boolean, not a mapping
     compose.yaml:2:71 services.s.environment[1]: this must be a text such as `KEY=value`, not a list
+    compose.yaml:2:111 services.s.ports[0]: container port `-1` is not a number or a range of numbers [write `8080:80`: the host's port, then the container's]
     compose.yaml:3:36 networks.n.driver_opts.a: this must be a text, not a boolean [put the value in quotes]
     compose.yaml:3:45 networks.n.driver_opts.b: this must be a text, a number or a boolean, not a list
     ");
