@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::scenario::{Scenario, scenario_of};
+use crate::scenario::{Scenario, run, scenario_of};
 
 const TOOLS: [&str; 23] = [
     "sh", "cat", "echo", "ls", "mkdir", "rm", "sleep", "id", "test", "wc", "true", "ln", "mv", "touch",
@@ -67,6 +67,25 @@ fn holds(folder: &Path, text: &[u8]) -> bool {
 }
 
 const SIMPLE: &str = "FROM BASE\nENV A=1\nWORKDIR /app\nCOPY src/ .\nRUN echo \"$A $(cat file)\" > made\nCMD [\"sleep\", \"1000\"]\n";
+
+#[test]
+fn what_is_mounted_in_a_folder_that_an_image_begins_with_is_no_part_of_it() {
+    project("", "FROM BASE\nRUN ls -A /on && cat /names\n", |shop| {
+        let base = folder(shop).join("../base").canonicalize().unwrap();
+        fs::create_dir(base.join("on")).unwrap();
+        fs::write(base.join("names"), "below").unwrap();
+        let path = |name: &str| base.join(name).to_str().unwrap().to_owned();
+        // A file system, and a namespace, which no program can read.
+        run("mount", &["-t", "tmpfs", "tmpfs", &path("on")]);
+        fs::write(base.join("on/mounted"), "").unwrap();
+        run("mount", &["--bind", "/proc/self/ns/net", &path("names")]);
+        let built = shop.trice("build --progress plain");
+        run("umount", &[&path("on")]);
+        run("umount", &[&path("names")]);
+        let told = built.success().stderr();
+        assert!(told.contains(" below\n") && !told.contains("mounted"), "{told}");
+    });
+}
 
 #[test]
 fn a_build_whose_client_has_gone_ends_what_it_executes() {

@@ -36,8 +36,6 @@ pub(crate) struct Selection<'a> {
     pub(crate) kept: Option<&'a str>,
     /// Patterns of what is left out.
     pub(crate) excluded: &'a Patterns,
-    /// What is mounted below is left out.
-    pub(crate) one_device: bool,
 }
 
 /// A file or folder that a source means, with all that is in it.
@@ -187,8 +185,7 @@ impl Origin {
             _ => place,
         };
         let name = path.file_name().unwrap_or_default().to_owned();
-        let device = selection.one_device.then_some(stat.st_dev);
-        let mut walk = Walk { origin: self, excluded: selection.excluded, kept, device, items: Vec::new() };
+        let mut walk = Walk { origin: self, excluded: selection.excluded, kept, items: Vec::new() };
         walk.items.push(Item { path: PathBuf::new(), kind, stat, target: None, meant: true });
         if kind == FileType::Directory {
             let verdicts = walk.verdicts_of(&real);
@@ -231,8 +228,6 @@ struct Walk<'a> {
     origin: &'a Origin,
     excluded: &'a Patterns,
     kept: Option<&'a Patterns>,
-    /// What is on another device is left out.
-    device: Option<u64>,
     items: Vec<Item>,
 }
 
@@ -271,11 +266,6 @@ impl Walk<'_> {
             };
             let kind = FileType::from_raw_mode(stat.st_mode);
             if kind == FileType::Directory {
-                if self.device.is_some_and(|device| device != stat.st_dev) {
-                    // Where something is mounted, the folder below it stays.
-                    self.items.push(Item { path: below, kind, stat, target: None, meant });
-                    continue;
-                }
                 let folder = tree::open_folder(folder, &name).map_err(|error| failed(&path, error))?;
                 self.items.push(Item { path: below.clone(), kind, stat, target: None, meant });
                 let before = self.items.len();

@@ -76,7 +76,8 @@ impl Work<'_> {
             Found::Image { layers, .. } => Ok((layers, Outcome::Cached)),
             Found::Folder(path) => {
                 let what = format!("open `{}`", path.display());
-                let tree = Tree::folder(&path).map_err(|source| StepError::Disk { what, source })?;
+                let tree = Tree::without_mounts(&path);
+                let tree = tree.map_err(|source| StepError::Disk { what, source })?;
                 self.import(id, &Origin::new(tree), None)
             }
         }
@@ -90,7 +91,7 @@ impl Work<'_> {
         owner: Option<(u32, u32)>,
     ) -> Result<(Vec<Layer>, Outcome), StepError> {
         let nothing = Patterns::default();
-        let selection = Selection { path: "/", kept: None, excluded: &nothing, one_device: true };
+        let selection = Selection { path: "/", kept: None, excluded: &nothing };
         let tops = origin.select(&selection).map_err(|error| StepError::files(&error))?;
         let counting = Counting { owners: owner.is_none(), modes: true, folder_names: false };
         let digest = content::digest(&tops, counting, None).map_err(|error| StepError::files(&error))?;
@@ -297,7 +298,7 @@ impl Work<'_> {
     ) -> Result<Vec<Top>, StepError> {
         let excluded = Patterns::new(exclude.iter().map(String::as_str));
         let excluded = excluded.map_err(|error| StepError::files(&error))?;
-        let selection = Selection { path, kept, excluded: &excluded, one_device: false };
+        let selection = Selection { path, kept, excluded: &excluded };
         let select = |origin: &Origin| origin.select(&selection).map_err(|error| StepError::files(&error));
         match from {
             From::Context => select(&self.opened(None)?.origin),
@@ -388,7 +389,7 @@ impl Work<'_> {
         let origin = Origin::new(Tree::folder(&folder).map_err(failed)?);
         let nothing = Patterns::default();
         let path = format!("/{FETCHED}");
-        let selection = Selection { path: &path, kept: None, excluded: &nothing, one_device: false };
+        let selection = Selection { path: &path, kept: None, excluded: &nothing };
         let mut tops = origin.select(&selection).map_err(|error| StepError::files(&error))?;
         tops.iter_mut().for_each(|top| top.name = name.into());
         Ok(Meant { digest, tops: Some(tops) })
@@ -422,7 +423,7 @@ impl Work<'_> {
         let root = unpacked.root();
         let origin = Tree::folder(&root).map_err(|source| disk("open what was unpacked", source))?;
         let nothing = Patterns::default();
-        let selection = Selection { path: "/", kept: None, excluded: &nothing, one_device: false };
+        let selection = Selection { path: "/", kept: None, excluded: &nothing };
         let tops = Origin::new(origin).select(&selection).map_err(|error| StepError::files(&error))?;
         let style = Style { owner, chmod: None };
         let mut copier = Copier::new(tree, &style);

@@ -49,7 +49,7 @@ impl Place {
         kept: Option<&str>,
     ) -> Result<Vec<Top>, String> {
         let excluded = Patterns::new(excluded.iter().copied()).unwrap();
-        let selection = Selection { path, kept, excluded: &excluded, one_device: false };
+        let selection = Selection { path, kept, excluded: &excluded };
         self.origin(ignored).select(&selection).map_err(|error| error.to_string())
     }
 

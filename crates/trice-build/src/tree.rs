@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
+    fsopen, open_tree,
 };
 use trice_sys::resolve::open_below;
 
@@ -55,6 +56,18 @@ impl Tree {
     pub fn folder(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { root: rustix::fs::open(path, flags, Mode::empty())? })
+    }
+
+    /// Opens a folder of this machine as it is without what is mounted in it: other file systems, `/proc` and the
+    /// like are no part of its files.
+    ///
+    /// # Errors
+    /// Those of open_tree(2).
+    pub fn without_mounts(path: &Path) -> io::Result<Self> {
+        let folder = Self::folder(path)?;
+        let flags =
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+        Ok(Self { root: open_tree(folder.root, "", flags)? })
     }
 
     /// Stacks layers, the topmost first. `empty` is a folder with nothing in it.
