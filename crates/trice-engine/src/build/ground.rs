@@ -66,7 +66,7 @@ pub(crate) struct Place {
     pub(crate) namespace: OwnedFd,
     spec: InstanceSpec,
     _serving: Option<Serving>,
-    _rules: Option<TableOwner>,
+    rules: Option<TableOwner>,
     events: UnboundedSender<Event>,
 }
 
@@ -88,6 +88,10 @@ impl Drop for Place {
             }
         }
         let _ = self.events.send(Event::PlaceLeft(self.spec.name.clone()));
+        // The kernel forgets the rules at the end of their socket, and takes as long for that as for all the rest. Without
+        // a thread it is waited for.
+        let rules = self.rules.take();
+        let _ = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || drop(rules));
     }
 }
 
@@ -199,7 +203,7 @@ impl Engine {
             rules = Some(dns.rules);
         }
         let (namespace, events) = (connected.namespace, self.events.clone());
-        Ok(Place { namespace, spec, _serving: serving, _rules: rules, events })
+        Ok(Place { namespace, spec, _serving: serving, rules, events })
     }
 
     /// Takes in that a step is off the network.
