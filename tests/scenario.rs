@@ -161,8 +161,11 @@ impl Scenario {
         let entries = fs::read_dir("/proc").expect("read /proc").flatten();
         let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let all: Vec<u32> = numbers.filter(is_ours).collect();
-        // A child of the keeper looks like the keeper until it becomes another program.
-        let is_first = |pid: &u32| parent(*pid).is_none_or(|parent| !all.contains(&parent));
+        // A child of the keeper looks like the keeper until it becomes another program; it outlives it.
+        let is_first = |pid: &u32| {
+            parent(*pid).is_none_or(|parent| !all.contains(&parent))
+                && namespaces(*pid) == namespaces(std::process::id())
+        };
         all.iter().copied().filter(is_first).collect()
     }
 
@@ -347,6 +350,13 @@ impl Running {
         let output = self.child.wait_with_output().expect("wait for trice");
         Ran { line: self.line, output }
     }
+}
+
+/// Returns in how many namespaces of processes this one has a number.
+fn namespaces(pid: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    line.unwrap_or_default().split_whitespace().count()
 }
 
 /// Returns the number of a process's parent; `None` if it has gone.

@@ -327,7 +327,7 @@ impl Engine {
         let namespace = connection.namespace.try_clone().map_err(failed)?;
         self.backends.sockets.insert(spec.name.clone(), namespace);
         let (namespace, rules) = (connection.namespace, connection.rules);
-        let home = Home { namespace, sockets, _serving: serving, _rules: rules };
+        let home = Home { namespace, sockets, _serving: serving, rules };
         self.world.homes.insert(spec.name.clone(), home);
         let instance = ObservedInstance { spec: spec.clone(), present: true };
         self.world.found.instances.insert(spec.name.clone(), instance);

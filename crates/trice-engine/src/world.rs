@@ -75,7 +75,13 @@ pub(crate) struct Home {
     /// Its names are answered for as long as this is held.
     pub(crate) _serving: Option<Serving>,
     /// What keeps the instance from flushing the rules that lead to the sockets.
-    pub(crate) _rules: Option<TableOwner>,
+    pub(crate) rules: Option<TableOwner>,
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = self.rules.take().map(TableOwner::close_aside);
+    }
 }
 
 /// The host's side of a published port.

@@ -92,6 +92,12 @@ impl TableOwner {
         Netlink::open(NetlinkFamily::Netfilter).map(Self).map_err(NftablesError::Unsupported)
     }
 
+    /// Closes it where nobody waits for that, in a thread of its own.
+    pub fn close_aside(self) {
+        // Without a thread it is waited for.
+        let _ = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || drop(self));
+    }
+
     /// Returns the socket.
     pub(crate) fn netlink(&mut self) -> &mut Netlink {
         &mut self.0

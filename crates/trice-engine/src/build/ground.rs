@@ -88,10 +88,8 @@ impl Drop for Place {
             }
         }
         let _ = self.events.send(Event::PlaceLeft(self.spec.name.clone()));
-        // The kernel forgets the rules at the end of their socket, and takes as long for that as for all the rest. Without
-        // a thread it is waited for.
-        let rules = self.rules.take();
-        let _ = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || drop(rules));
+        // The kernel forgets the rules at the end of their socket, and takes as long for that as for all the rest.
+        let _ = self.rules.take().map(TableOwner::close_aside);
     }
 }
 
