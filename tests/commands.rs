@@ -252,7 +252,10 @@ fn a_terminal_is_given_where_there_is_one() {
         desk.trice("up -d talker").success();
         // script(1) gives a terminal to what it runs. Its input stays open: at an end of file it would type one.
         let trice = env!("CARGO_BIN_EXE_trice");
-        let line = format!("{trice} exec talker sh -c 'tty; stty size; test -t 0 && test -t 1 && echo both'");
+        // The size follows the start, as with Docker: the program may be there first.
+        let sized = r#"while [ "$(stty size)" = "0 0" ]; do :; done; stty size"#;
+        let inside = format!("tty; {sized}; test -t 0 && test -t 1 && echo both");
+        let line = format!("{trice} exec talker sh -c '{inside}'");
         let mut script = std::process::Command::new("script")
             .args(["--quiet", "--return", "--command", &format!("stty cols 91 rows 17; {line}"), "/dev/null"])
             .current_dir(desk.file().parent().unwrap())
