@@ -178,10 +178,15 @@ impl Layout {
         self.gate.close().map_err(|source| LayoutError::Open { path: self.data.clone(), source })
     }
 
-    /// Throws away all that is neither in `needed` nor in a lease, and returns it. The gate is closed.
-    pub(crate) fn sweep(&self, gate: &Held, mut needed: HashSet<Thing>) -> Result<Vec<Thing>, LayoutError> {
-        let leased = kept(gate, &self.leases());
-        needed.extend(leased.map_err(|source| LayoutError::Open { path: self.leases(), source })?);
+    /// Returns what is in a lease. The gate is closed.
+    ///
+    /// To be asked before the records are read: whoever lets go of a lease has made his record before.
+    pub(crate) fn leased(&self, gate: &Held) -> Result<Vec<Thing>, LayoutError> {
+        kept(gate, &self.leases()).map_err(|source| LayoutError::Open { path: self.leases(), source })
+    }
+
+    /// Throws away all that is not in `needed`, and returns it. The gate is closed.
+    pub(crate) fn sweep(&self, _: &Held, needed: &HashSet<Thing>) -> Result<Vec<Thing>, LayoutError> {
         let mut swept = Vec::new();
         for thing in self.things()?.into_iter().filter(|thing| !needed.contains(thing)) {
             let path = match &thing {

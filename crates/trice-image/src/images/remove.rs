@@ -194,6 +194,7 @@ impl Images {
 
     fn carry_out(&self, removal: Removal, roots: &Roots) -> Result<Removed, RemoveError> {
         let gate = self.layout.close()?;
+        let leased = self.layout.leased(&gate)?;
         let Removal { names, images } = removal;
         let mut batch = Batch::new();
         let mut removed = Removed::default();
@@ -209,9 +210,10 @@ impl Images {
         batch = images.iter().fold(batch, |batch, id| batch.remove::<ImageRecord>(id.as_str()));
         self.store.commit(batch)?;
         removed.deleted = images.into_iter().collect();
-        let needed = self.needed(roots)?;
+        let mut needed = self.needed(roots)?;
+        needed.extend(leased);
         let sizes = self.sizes()?;
-        for thing in self.layout.sweep(&gate, needed)? {
+        for thing in self.layout.sweep(&gate, &needed)? {
             removed.bytes += sizes.get(&thing).copied().unwrap_or_default();
             removed.layers += u64::from(matches!(thing, Thing::Layer(_)));
         }
