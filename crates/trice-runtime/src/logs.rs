@@ -115,15 +115,35 @@ impl LogFile {
         self.file.as_ref()
     }
 
-    /// Returns the file, which is made with its folder if there is none.
+    /// Returns the file, which is made with its folder if there is none. The container's own folder is not: that of one
+    /// which has been removed must not come back.
     pub(crate) fn make(&mut self) -> io::Result<&File> {
         if self.file.is_none() {
-            self.path.parent().map(fs::create_dir_all).transpose()?;
+            match self.path.parent().map(fs::create_dir) {
+                Some(Err(error)) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Some(_) | None => {}
+            }
             let mut options = OpenOptions::new();
             let file =
                 options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
             self.file = Some(file);
         }
         self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_of_a_container_that_has_been_removed_does_not_bring_its_folder_back() {
+        let top = std::env::temp_dir().join(format!("trice-log-{}", std::process::id()));
+        fs::create_dir(&top).unwrap();
+        let (there, gone) = (top.join("log/stdout"), top.join("gone/log/stdout"));
+        assert!(LogFile::open(there.clone()).unwrap().make().is_ok() && there.exists());
+        let refused = LogFile::open(gone).unwrap().make().map(drop).unwrap_err();
+        assert_eq!((refused.kind(), top.join("gone").exists()), (io::ErrorKind::NotFound, false));
+        fs::remove_dir_all(&top).unwrap();
     }
 }
