@@ -53,8 +53,14 @@ fn own_lines<'a>(spec: &ContainerSpec, addresses: &'a [IpAddr]) -> impl Iterator
 
 /// Returns `/etc/hosts` with a container's own addresses as they are now. What programs in the container have written
 /// there stays.
-pub(crate) fn rehosted(text: &str, spec: &ContainerSpec, before: &[IpAddr], now: &[IpAddr]) -> String {
+pub(crate) fn rehosted(text: &[u8], spec: &ContainerSpec, before: &[IpAddr], now: &[IpAddr]) -> Vec<u8> {
     let gone: Vec<String> = own_lines(spec, before).collect();
-    let stays = text.split_inclusive('\n').filter(|line| !gone.iter().any(|gone| gone == line));
-    stays.map(str::to_owned).chain(own_lines(spec, now)).collect()
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let mut text =
+        lines.filter(|line| !gone.iter().any(|gone| gone.as_bytes() == *line)).collect::<Vec<_>>().concat();
+    if text.last().is_some_and(|last| *last != b'\n') {
+        text.push(b'\n');
+    }
+    text.extend(own_lines(spec, now).flat_map(String::into_bytes));
+    text
 }

@@ -167,7 +167,7 @@ pub(crate) fn reshape_instance(
             };
             let (before, now) = (addresses(&there), addresses(&record.spec));
             for container in &containers {
-                let change = |text: &str| crate::files::rehosted(text, container, &before, &now);
+                let change = |text: &[u8]| crate::files::rehosted(text, container, &before, &now);
                 let changed = backends.containers.rewrite(&container.id, MadeFile::Hosts, change);
                 changed.map_err(|error| failure::of_container(&what, &error))?;
             }

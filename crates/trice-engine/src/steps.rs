@@ -23,6 +23,7 @@ use trice_plan::building;
 use trice_plan::plan::StepId;
 use trice_plan::restart::Tally;
 use trice_runtime::container::Prepared;
+use trice_runtime::keeper::link::is_gone;
 
 use crate::engine::{Destination, Engine, now};
 use crate::event::Event;
@@ -191,7 +192,7 @@ impl Engine {
             };
             match self.backends.containers.link().hold(&side.key(), &[socket.as_fd()]) {
                 // Its successor is given all ports that there are.
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+                Err(error) if is_gone(&error) => {}
                 held => held.map_err(|error| failure::of_io(&format!("publish {port}"), &error))?,
             }
             let holders = [instance.clone()].into();

@@ -1,7 +1,6 @@
 //! A keeper in place of one that has died.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc;
 
@@ -9,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use trice_api::fault::Fault;
 use trice_model::id::ContainerId;
 use trice_runtime::keeper::launch;
-use trice_runtime::keeper::link::{Inventory, Link, Told};
+use trice_runtime::keeper::link::{Inventory, Link, Told, is_gone};
 use trice_runtime::keeper::start::{Directories, Shared};
 use trice_runtime::logs::Stream;
 
@@ -37,9 +36,7 @@ pub(crate) fn listen_first(
     let failed = |error: std::io::Error| failure::of_io("talk to the keeper", &error);
     let socket = shared.link.try_clone().map_err(failed)?;
     match listen(socket, events) {
-        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
-            listen(start_keeper(directories, shared)?, events).map_err(failed)
-        }
+        Err(error) if is_gone(&error) => listen(start_keeper(directories, shared)?, events).map_err(failed),
         other => other.map_err(failed),
     }
 }

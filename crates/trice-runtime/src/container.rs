@@ -13,7 +13,7 @@ mod opener;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ use trice_state::trash::{Trash, TrashError};
 
 use crate::cgroup::{CgroupError, Cgroups, Devices, Frozen};
 use crate::handshake::{self, Failure, Parent, Report};
-use crate::keeper::link::{Link, Spawned};
+use crate::keeper::link::{Link, Spawned, is_gone};
 use crate::keeper::start::Directories;
 use crate::logs::pump::{Pump, Source};
 use crate::logs::{LogFolder, Stream};
@@ -116,7 +116,7 @@ pub enum CreateError {
 impl CreateError {
     /// Whether the keeper died before it made the process.
     pub fn is_of_keeper(&self) -> bool {
-        matches!(self, Self::Spawn(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, Self::Spawn(error) if is_gone(error))
     }
 }
 
@@ -241,8 +241,7 @@ impl Containers {
         loop {
             let link = self.link();
             match link.hold(key, descriptors) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.wait_for_successor(&link) => {
-                }
+                Err(error) if is_gone(&error) && self.wait_for_successor(&link) => {}
                 held => return held,
             }
         }
@@ -425,12 +424,11 @@ impl Containers {
         &self,
         id: &ContainerId,
         file: MadeFile,
-        change: impl FnOnce(&str) -> String,
+        change: impl FnOnce(&[u8]) -> Vec<u8>,
     ) -> Result<(), CreateError> {
         let path = self.run_folder(id).join(file.name());
         // In place: it is mounted.
-        let changed = fs::read_to_string(&path).and_then(|text| fs::write(&path, change(&text)));
-        match changed {
+        match read_bounded(&path).and_then(|text| fs::write(&path, change(&text))) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(CreateError::Folder { path, source })
             }
@@ -573,6 +571,21 @@ impl Containers {
             tracing::warn!(%error, "remove what kept exit statuses");
         }
     }
+}
+
+/// The longest file that is changed under the eyes of a container, which may have written to it what it likes.
+const LONGEST_FILE: u64 = 1 << 20;
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    fs::File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LONGEST_FILE {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "the container has made it longer than 1 MiB",
+        ));
+    }
+    Ok(text)
 }
 
 fn devices_of(spec: &ContainerSpec) -> Devices {

@@ -14,6 +14,11 @@ use super::MESSAGE;
 use super::protocol::{Notice, Request};
 use crate::handshake;
 
+/// Tells whether `error`, of a link, says that the keeper has died.
+pub fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
 /// A child of the keeper.
 #[derive(Debug)]
 pub struct Spawned {
