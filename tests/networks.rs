@@ -82,7 +82,8 @@ fn a_container_joins_and_leaves_a_network_by_hand_and_its_program_runs_on() {
         assert!(!joined.stderr().contains("already"), "{}", joined.stderr());
         assert!(finds(nets, "tool", "shelf") && finds(nets, "tool", "nets-web-1"));
         // Its own name leads to all its addresses, and what a program wrote there stays.
-        let own = || nets.shell("web", "grep -ac \"$(hostname)\" /etc/hosts; grep -ac '^192.*mine' /etc/hosts");
+        let own =
+            || nets.shell("web", "grep -ac \"$(hostname)\" /etc/hosts; grep -ac '^192.*mine' /etc/hosts");
         nets.shell("web", "printf '192.0.2.1 mine \\377' >>/etc/hosts");
         assert_eq!(own(), "3\n1\n");
         let inspected = nets.trice("network inspect nets_back").success().stdout();
