@@ -147,7 +147,7 @@ pub(crate) fn mistakes(case: &Case) -> usize {
     model(&request, &Memory(case)).map_or_else(|mistakes| mistakes.0.len().max(1), |_| 0)
 }
 
-struct Disk;
+pub(crate) struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path, at_most: usize) -> io::Result<Vec<u8>> {
