@@ -10,7 +10,7 @@ pub(crate) mod yaml;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use crate::config::json::Names;
 use crate::load::Model;
@@ -32,10 +32,34 @@ pub fn json(model: &Model) -> String {
 /// Returns the model as YAML text.
 pub fn yaml(model: &Model) -> String {
     let mut whole = json::model(model, Names::Specified);
+    leave_out_what_says_nothing(&mut whole);
     if !model.raw {
         escape(&mut whole);
     }
     yaml::write(&whole)
+}
+
+/// Leaves out what Docker Compose has in its JSON only.
+fn leave_out_what_says_nothing(model: &mut Json) {
+    for service in objects(model.get_mut("services")) {
+        service.retain(|key, value| !(matches!(key.as_str(), "command" | "entrypoint") && value.is_null()));
+        if let Some(Json::Object(deploy)) = service.get_mut("deploy") {
+            deploy
+                .retain(|key, value| !(matches!(key.as_str(), "placement" | "resources") && is_empty(value)));
+        }
+    }
+    for network in objects(model.get_mut("networks")) {
+        network.retain(|key, value| !(key == "ipam" && is_empty(value)));
+    }
+}
+
+fn objects(section: Option<&mut Json>) -> impl Iterator<Item = &mut Map<String, Json>> {
+    let all = section.and_then(Json::as_object_mut).into_iter().flatten();
+    all.filter_map(|(_, one)| one.as_object_mut())
+}
+
+fn is_empty(value: &Json) -> bool {
+    value.as_object().is_some_and(Map::is_empty)
 }
 
 /// Doubles the dollars of all values. Keys are not filled in when they are loaded, so they stay as they are: only the

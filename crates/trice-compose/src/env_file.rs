@@ -154,8 +154,6 @@ services:
         name: p
         services:
           s:
-            command: null
-            entrypoint: null
             environment:
               A: b
               BARE: null

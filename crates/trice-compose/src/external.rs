@@ -64,8 +64,6 @@ mod tests {
         name: p
         services:
           s:
-            command: null
-            entrypoint: null
             image: x
             network_mode: none
             volumes:

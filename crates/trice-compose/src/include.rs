@@ -248,8 +248,6 @@ mod tests {
         name: p
         services:
           db:
-            command: null
-            entrypoint: null
             environment:
               FROM_FILE: only
               W: only
@@ -267,18 +265,15 @@ mod tests {
                 type: volume
                 volume: {}
           web:
-            command: null
             depends_on:
               db:
                 condition: service_started
                 required: true
-            entrypoint: null
             image: outer
             networks:
               default: null
         networks:
           default:
-            ipam: {}
             name: p_default
         volumes:
           data:
@@ -314,7 +309,6 @@ services:
               dockerfile: Dockerfile
             command:
               - b
-            entrypoint: null
             image: local
             networks:
               default: null
@@ -325,7 +319,6 @@ services:
                 target: 82
         networks:
           default:
-            ipam: {}
             name: p_default
         "#);
     }

@@ -17,7 +17,6 @@ services:
           base:
             command:
               - x
-            entrypoint: null
             environment:
               A: "1"
               B: "2"
@@ -32,7 +31,6 @@ services:
           mid:
             command:
               - x
-            entrypoint: null
             environment:
               A: "1"
               B: "3"
@@ -45,8 +43,6 @@ services:
                 published: "80"
                 target: 80
           web:
-            command: null
-            entrypoint: null
             environment:
               A: "1"
               B: "3"
@@ -64,7 +60,6 @@ services:
                 target: 81
         networks:
           default:
-            ipam: {}
             name: p_default
         "#);
 }
@@ -89,8 +84,6 @@ fn paths_of_another_file_count_from_its_folder() {
             build:
               context: /p/other
               dockerfile: Dockerfile
-            command: null
-            entrypoint: null
             environment:
               FROM_FILE: /home/me
             image: x
@@ -104,7 +97,6 @@ fn paths_of_another_file_count_from_its_folder() {
                 type: bind
         networks:
           default:
-            ipam: {}
             name: p_default
         ");
 }
@@ -156,8 +148,6 @@ services:
         name: p
         services:
           base:
-            command: null
-            entrypoint: null
             environment:
               A: "1"
               B: "2"
@@ -170,8 +160,6 @@ services:
                 published: "80"
                 target: 80
           web:
-            command: null
-            entrypoint: null
             environment:
               B: "2"
               C: "3"
@@ -185,7 +173,6 @@ services:
                 target: 81
         networks:
           default:
-            ipam: {}
             name: p_default
         "#);
 }

@@ -163,8 +163,6 @@ x-a: [9223372036854775808]
     name: p
     services:
       s:
-        command: null
-        entrypoint: null
         image: x
         network_mode: none
         volumes:

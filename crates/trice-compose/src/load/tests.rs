@@ -29,6 +29,16 @@ x-note: [1, 2.5, ~]
 ";
 
 #[test]
+fn yaml_leaves_out_what_says_nothing_and_json_has_it() {
+    let text = "services: { s: { image: a, deploy: { placement: {}, replicas: 2 }, networks: [n] } }\nnetworks: { n: }\n";
+    let loaded = model(&request(), &Memory::new(&[("/p/compose.yaml", text)])).unwrap().0;
+    let (yaml, json) = (config::yaml(&loaded), config::json(&loaded));
+    for word in ["command", "entrypoint", "placement", "ipam"] {
+        assert!(!yaml.contains(word) && json.contains(word), "{word}\n{yaml}\n{json}");
+    }
+}
+
+#[test]
 fn what_config_prints_loads_to_what_config_prints() {
     let first = model(&request(), &Memory::new(&[("/p/compose.yaml", TEXT)])).unwrap().0;
     for printed in [config::yaml(&first), config::json(&first)] {
@@ -135,7 +145,6 @@ volumes:
             TAKEN: outside
           context: /p
           dockerfile: Dockerfile
-        command: null
         depends_on:
           t:
             condition: service_started
@@ -143,10 +152,7 @@ volumes:
         deploy:
           labels:
             a: b
-          placement: {}
           replicas: 2
-          resources: {}
-        entrypoint: null
         extra_hosts:
           - a=1.1.1.1
           - b=2.2.2.2
@@ -172,18 +178,14 @@ volumes:
           - t
           - container:c
       s2:
-        command: null
-        entrypoint: null
         image: x
         network_mode: none
       t:
-        command: null
         depends_on:
           s2:
             condition: service_started
             required: true
             restart: true
-        entrypoint: null
         image: x
         ipc: service:s2
         network_mode: none

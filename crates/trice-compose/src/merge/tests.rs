@@ -19,7 +19,6 @@ fn scalars_are_replaced_and_null_changes_nothing_but_commands() {
             "image: b, command: , entrypoint: [z], tty: , hostname: "
         ),
         @"
-        command: null
         entrypoint:
           - z
         hostname: h
@@ -37,8 +36,6 @@ fn pairs_are_merged_by_key_in_whatever_form() {
             "environment: { B: 3, C: 4 }, labels: [x=2, y], sysctls: [b=2]"
         ),
         @r#"
-        command: null
-        entrypoint: null
         environment:
           A: "1"
           B: "3"
@@ -65,11 +62,9 @@ fn lists_are_appended_and_unique_where_the_specification_says_so() {
         cap_add:
           - A
           - B
-        command: null
         dns:
           - 1.1.1.1
           - 2.2.2.2
-        entrypoint: null
         expose:
           - "1"
           - "2"
@@ -136,18 +131,14 @@ services:
         name: p
         services:
           db:
-            command: null
-            entrypoint: null
             image: x
             network_mode: none
           s:
-            command: null
             depends_on:
               db:
                 condition: service_started
                 required: true
                 restart: true
-            entrypoint: null
             extra_hosts:
               - a=1.1.1.1
               - b=2.2.2.2
@@ -166,7 +157,6 @@ services:
               nofile: 5
         networks:
           "n":
-            ipam: {}
             name: p_n
         "#);
 }
@@ -207,8 +197,6 @@ networks:
         name: p
         services:
           s:
-            command: null
-            entrypoint: null
             image: x
             networks:
               a: null
