@@ -185,6 +185,8 @@ fn nothing_is_left_of_a_step_whose_engine_or_keeper_is_killed() {
             // It asks the next engine again, until it dies too.
             build.signal(Signal::KILL);
             build.wait();
+            // Where all of them have died, nobody is there to clear up until somebody comes.
+            shop.trice("ps").success();
             shop.must_be_gone();
         }
     });

@@ -90,8 +90,8 @@ pub(crate) struct Engine {
     pub(crate) jobs: Vec<(Job, Destination)>,
     /// What begins once the network of that name has gone.
     pub(crate) after_leaving: BTreeMap<NetworkName, Vec<(Job, Destination)>>,
-    /// Sockets of ports that the keeper is about to let go of.
-    pub(crate) parting: BTreeMap<HostSide, OwnedFd>,
+    /// Sockets of ports that the keeper is about to let go of, with the turn in which they became free.
+    pub(crate) parting: BTreeMap<HostSide, (u64, OwnedFd)>,
     /// Names under which the keeper tells exits that are then in the store.
     pub(crate) forgotten: Vec<String>,
     /// Steps that are over, or ended at once.
@@ -225,7 +225,7 @@ impl Engine {
             Event::NetworkChanged(change) => return self.network_changed(change),
             Event::NetworkSettled => return self.network_settled(),
             Event::ResolversChanged => return self.resolvers_changed(),
-            Event::PortsFree(sides) => self.parting.retain(|side, _| !sides.contains(side)),
+            Event::PortsFree { turn } => self.parting.retain(|_, (since, _)| *since != turn),
             Event::TrashDue => self.empty_trash(),
             Event::SyncDue => {
                 self.sync();

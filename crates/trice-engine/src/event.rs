@@ -22,7 +22,6 @@ use crate::images::removal::Removal;
 use crate::inside::Inside;
 use crate::perform::Outcome;
 use crate::system::MountedVolumes;
-use crate::world::HostSide;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -71,8 +70,8 @@ pub(crate) enum Event {
     NetworkSettled,
     /// The host asks other resolvers.
     ResolversChanged,
-    /// The keeper has let go of these ports.
-    PortsFree(Vec<HostSide>),
+    /// The keeper has let go of the ports that became free in that turn.
+    PortsFree { turn: u64 },
     /// Somebody threw something away a while ago.
     TrashDue,
     /// What was written lazily is to be brought to the disk.

@@ -204,7 +204,7 @@ pub(crate) fn disconnect_instance(spec: InstanceSpec, ports: Vec<(HostSide, Owne
         }
         release(backends, &instance_key(&spec.name));
         let link = backends.containers.link();
-        ports.iter().for_each(|(side, _)| link.release_and_wait(&side.key()));
+        ports.iter().for_each(|(side, _)| link.begin_release(&side.key()).wait());
         drop(ports);
         commit(backends, &what, Batch::new().remove::<InstanceRecord>(spec.name.as_str()))?;
         Ok(Outcome::Done)

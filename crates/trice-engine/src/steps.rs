@@ -23,7 +23,7 @@ use trice_plan::building;
 use trice_plan::plan::StepId;
 use trice_plan::restart::Tally;
 use trice_runtime::container::Prepared;
-use trice_runtime::keeper::link::is_gone;
+use trice_runtime::keeper::link::{Parting, is_gone};
 
 use crate::engine::{Destination, Engine, now};
 use crate::event::Event;
@@ -183,7 +183,7 @@ impl Engine {
                 reservation.holders.insert(instance.clone());
                 continue;
             }
-            let parting = self.parting.remove(&side).map(Ok);
+            let parting = self.parting.remove(&side).map(|(_, socket)| Ok(socket));
             let socket = match parting.unwrap_or_else(|| trice_network::port::reserve_port(port)) {
                 Ok(socket) => socket,
                 // Without IPv6 on this machine, all of its addresses are those of IPv4.
@@ -227,13 +227,15 @@ impl Engine {
         if ports.is_empty() {
             return;
         }
-        let sides: Vec<HostSide> = ports.iter().map(|(side, _)| *side).collect();
-        let (backends, events) = (self.backends.clone(), self.events.clone());
-        self.parting.extend(ports);
+        let turn = self.next_serial();
+        let link = self.backends.containers.link();
+        // Said here and not later: whoever gets such a socket has the keeper hold it again.
+        let partings: Vec<_> = ports.iter().map(|(side, _)| link.begin_release(&side.key())).collect();
+        self.parting.extend(ports.into_iter().map(|(side, socket)| (side, (turn, socket))));
+        let events = self.events.clone();
         tokio::task::spawn_blocking(move || {
-            let link = backends.containers.link();
-            sides.iter().for_each(|side| link.release_and_wait(&side.key()));
-            let _ = events.send(Event::PortsFree(sides));
+            partings.into_iter().for_each(Parting::wait);
+            let _ = events.send(Event::PortsFree { turn });
         });
     }
 

@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut times = Vec::new();
     for number in 0..count {
         let began = Instant::now();
-        let (_, pidfd) = start(&proof, &home, number)?;
+        let pidfd = start(&proof, &home, number)?;
         // The pipe is closed by the `execve`: the child is the program, or has failed.
         times.push(began.elapsed());
         let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)?;
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Makes one container, and returns when its program runs.
-fn start(proof: &SingleThread, home: &Path, number: usize) -> io::Result<(i32, OwnedFd)> {
+fn start(proof: &SingleThread, home: &Path, number: usize) -> io::Result<OwnedFd> {
     let own = home.join(number.to_string());
     for name in ["upper", "work"] {
         fs::create_dir_all(own.join(name))?;
@@ -71,7 +71,7 @@ fn start(proof: &SingleThread, home: &Path, number: usize) -> io::Result<(i32, O
     let child = spawn(proof, &NAMESPACES, None, vec![lower?, own?, base?, writes], begin)?;
     let mut word = [0];
     match rustix::io::read(&reads, &mut word)? {
-        0 => Ok(child),
+        0 => Ok(child.pidfd),
         _ => Err(io::Error::other("a start failed")),
     }
 }

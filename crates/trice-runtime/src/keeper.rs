@@ -4,6 +4,7 @@
 //!                 ┌────────── epoll ──────────┐
 //! engine's link ──┤ Spawn   → fork            │
 //! pidfds        ──┤ exit    → reap, keep, tell│
+//! births        ──┤ apart   → tell of release │
 //! engine's death ─┤         → start another   │
 //!                 └───────────────────────────┘
 //! ```
@@ -25,18 +26,18 @@ pub mod link;
 pub mod protocol;
 pub mod start;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::{self, CreateFlags, Event, EventFlags};
 use rustix::io::Errno;
 use trice_sys::fork::SingleThread;
 
 use crate::handshake::Packet;
-use children::{Child, Children, Wanted};
+use children::{Children, Wanted};
 use engine::Engines;
 use protocol::{Notice, Request};
 use start::EngineProgram;
@@ -44,7 +45,8 @@ use start::EngineProgram;
 /// The largest message of the link.
 const MESSAGE: usize = 64 * 1024;
 
-/// What an event of the epoll is about; children count upwards from [`FIRST_CHILD`].
+/// What an event of the epoll is about; children count upwards from [`FIRST_CHILD`], each with two numbers: for its end,
+/// and for its copies of descriptors.
 const LINK: u64 = 0;
 const ENGINE: u64 = 1;
 const FIRST_CHILD: u64 = 2;
@@ -56,6 +58,8 @@ pub struct Keeper {
     engines: Engines,
     children: Children,
     held: BTreeMap<String, Vec<OwnedFd>>,
+    /// What has been let go of, and the children that may still have copies of it.
+    parting: Vec<(String, BTreeSet<u64>)>,
 }
 
 /// Whether there is more to do.
@@ -76,7 +80,7 @@ impl Keeper {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let children = Children::new(proof, own_pid_namespace);
         let engines = Engines::new(program, engine, epoll.as_fd())?;
-        Ok(Self { epoll, engines, children, held: BTreeMap::new() })
+        Ok(Self { epoll, engines, children, held: BTreeMap::new(), parting: Vec::new() })
     }
 
     /// Keeps, until it is told to leave.
@@ -89,6 +93,7 @@ impl Keeper {
                 let next = match event.data.u64() {
                     LINK => self.serve(event.flags),
                     ENGINE => self.bury_engine(),
+                    token if self.children.came_apart(token, self.epoll.as_fd()) => self.part(token),
                     token => self.reap(token),
                 };
                 if next == Next::Leave {
@@ -158,7 +163,8 @@ impl Keeper {
             Request::Release { key, tell: false } => drop(self.held.remove(&key)),
             Request::Release { key, tell: true } => {
                 drop(self.held.remove(&key));
-                tell(&mut self.engines, self.epoll.as_fd(), &Notice::Released { key }, &[]);
+                self.parting.push((key, self.children.with_copies()));
+                self.tell_released();
             }
             Request::Forget { key } => self.children.forget(&key),
             Request::Inventory => self.tell_all(),
@@ -169,17 +175,31 @@ impl Keeper {
 
     fn spawn(&mut self, key: String, wanted: Wanted) {
         let epoll = self.epoll.as_fd();
-        match self.children.make(&key, wanted) {
-            Ok((token, child)) => {
-                // Told before it is watched: nobody hears of an exit before the birth.
+        match self.children.make(&key, wanted, epoll) {
+            Ok(child) => {
                 let notice = Notice::Spawned { key, pid: child.pid };
                 tell(&mut self.engines, epoll, &notice, &[child.pidfd.as_fd()]);
-                watch(epoll, token, child);
             }
             Err(error) => {
                 let errno = error.raw_os_error().map_or(Errno::INVAL, Errno::from_raw_os_error);
                 self.refuse(key, errno);
             }
+        }
+    }
+
+    /// Takes in that a child has no copies of what is held here any more.
+    fn part(&mut self, token: u64) -> Next {
+        for (_, children) in &mut self.parting {
+            children.remove(&token);
+        }
+        self.tell_released();
+        Next::Go
+    }
+
+    /// Tells what nobody has any more of what was let go of.
+    fn tell_released(&mut self) {
+        for (key, _) in self.parting.extract_if(.., |(_, children)| children.is_empty()) {
+            tell(&mut self.engines, self.epoll.as_fd(), &Notice::Released { key }, &[]);
         }
     }
 
@@ -206,12 +226,6 @@ impl Keeper {
 fn tell(engines: &mut Engines, epoll: BorrowedFd<'_>, notice: &Notice, descriptors: &[BorrowedFd<'_>]) {
     let (Some(engine), Ok(bytes)) = (engines.living(), serde_json::to_vec(notice)) else { return };
     engine.say(bytes, descriptors, epoll);
-}
-
-/// Has the end of a child reported.
-fn watch(epoll: BorrowedFd<'_>, token: u64, child: &Child) {
-    // The kernel refuses only for lack of memory or watches; the child would then be seen when the engine asks.
-    let _ = epoll::add(epoll, &child.pidfd, EventData::new_u64(token), EventFlags::IN);
 }
 
 /// An engine that lived this long was no failure at the start.

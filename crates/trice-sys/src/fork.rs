@@ -12,6 +12,8 @@ use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::catch_unwind;
 
+use rustix::pipe::{PipeFlags, pipe_with};
+
 use crate::descriptors;
 use crate::exec::exit_now;
 
@@ -140,20 +142,33 @@ pub type Program = fn(Vec<OwnedFd>) -> i32;
 /// The code of a child that could not even begin.
 const NOT_BEGUN: i32 = 125;
 
+/// A child of [`spawn`].
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its number in this process's pid namespace.
+    pub pid: i32,
+    /// The child.
+    pub pidfd: OwnedFd,
+    /// Hangs up once the child has let go of its parent's descriptors. It is born with copies of them all: what its
+    /// parent closes before is still open.
+    pub apart: OwnedFd,
+}
+
 /// Makes a child as [`fork`] does, which has `descriptors`, the three standard streams and no other descriptor of its
-/// parent, carries out `program`, and ends. Returns its number and its pidfd.
+/// parent, carries out `program`, and ends.
 ///
 /// # Errors
-/// Those of clone3(2).
+/// Those of clone3(2) and pipe2(2).
 pub fn spawn(
     proof: &SingleThread,
     namespaces: &[NewNamespace],
     cgroup: Option<BorrowedFd<'_>>,
     descriptors: Vec<OwnedFd>,
     program: Program,
-) -> io::Result<(i32, OwnedFd)> {
+) -> io::Result<Spawned> {
+    let (apart, _until_then) = pipe_with(PipeFlags::CLOEXEC)?;
     match fork(proof, namespaces, cgroup)? {
-        Forked::Parent { pid, pidfd } => Ok((pid, pidfd)),
+        Forked::Parent { pid, pidfd } => Ok(Spawned { pid, pidfd, apart }),
         Forked::Child => {
             // SAFETY: from here on this process runs `program`, which got `descriptors` and captures nothing, and then
             // ends without dropping anything: whatever else owned a descriptor never runs again in this process.

@@ -1,15 +1,16 @@
 //! The keeper's children: made, reaped, and remembered until their ends are in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 use rustix::thread::{
     LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
 };
-use trice_sys::fork::{Forked, NewNamespace, SingleThread, fork, spawn};
+use trice_sys::fork::{Forked, NewNamespace, SingleThread, Spawned, fork, spawn};
 
 use super::FIRST_CHILD;
 use crate::init;
@@ -39,6 +40,8 @@ pub(super) struct Children {
     by_key: BTreeMap<String, Child>,
     /// The keys of those that are alive.
     alive: BTreeMap<u64, String>,
+    /// Those that may still have copies of this process's descriptors, by what tells that they have none.
+    copies: BTreeMap<u64, OwnedFd>,
     next: u64,
 }
 
@@ -51,26 +54,33 @@ const UNKNOWN: i32 = 255 << 8;
 
 impl Children {
     pub(super) fn new(proof: SingleThread, own_pid_namespace: OwnedFd) -> Self {
-        Self { proof, own_pid_namespace, by_key: BTreeMap::new(), alive: BTreeMap::new(), next: FIRST_CHILD }
+        let (by_key, alive, copies) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { proof, own_pid_namespace, by_key, alive, copies, next: FIRST_CHILD }
     }
 
-    /// Makes the child `key`, in place of one of that name that has ended.
+    /// Makes the child `key`, in place of one of that name that has ended, and has `epoll` tell of it.
     ///
     /// # Errors
     /// `EEXIST` if a child of that name is alive, and those of the kernel.
-    pub(super) fn make(&mut self, key: &str, wanted: Wanted) -> io::Result<(u64, &Child)> {
+    pub(super) fn make(&mut self, key: &str, wanted: Wanted, epoll: BorrowedFd<'_>) -> io::Result<&Child> {
         if self.by_key.get(key).is_some_and(|child| child.status.is_none()) {
             return Err(Errno::EXIST.into());
         }
-        let (pid, pidfd) = self.fork(wanted)?;
-        let token = self.next;
-        self.next += 1;
+        let Spawned { pid, pidfd, apart } = self.fork(wanted)?;
+        let (token, of_copies) = (self.next, self.next + 1);
+        self.next += 2;
+        // The kernel refuses only for lack of memory or watches: the child would then be seen when the engine asks, and
+        // for one with copies nobody waits.
+        let _ = epoll::add(epoll, &pidfd, EventData::new_u64(token), EventFlags::IN);
+        if epoll::add(epoll, &apart, EventData::new_u64(of_copies), EventFlags::empty()).is_ok() {
+            self.copies.insert(of_copies, apart);
+        }
         self.alive.insert(token, key.to_owned());
         self.by_key.insert(key.to_owned(), Child { pid, pidfd, status: None });
-        Ok((token, &self.by_key[key]))
+        Ok(&self.by_key[key])
     }
 
-    fn fork(&self, wanted: Wanted) -> io::Result<(i32, OwnedFd)> {
+    fn fork(&self, wanted: Wanted) -> io::Result<Spawned> {
         let mut descriptors = wanted.descriptors;
         // The plan and the handshake come first; what only this process needs comes after them.
         let mut take = |wanted: bool| match (wanted, descriptors.len() > 2) {
@@ -98,6 +108,18 @@ impl Children {
     pub(super) fn fork_plain(&self) -> io::Result<Forked> {
         self.come_home()?;
         fork(&self.proof, &[], None)
+    }
+
+    /// Returns which children may still have copies of this process's descriptors.
+    pub(super) fn with_copies(&self) -> BTreeSet<u64> {
+        self.copies.keys().copied().collect()
+    }
+
+    /// Takes in that a child has no copies any more; tells whether that is what `token` stands for.
+    pub(super) fn came_apart(&mut self, token: u64, epoll: BorrowedFd<'_>) -> bool {
+        let apart = self.copies.remove(&token);
+        // A younger child may have a copy of it, and would be told of without an end.
+        apart.is_some_and(|apart| epoll::delete(epoll, &apart).is_ok())
     }
 
     /// Reaps the child that `token` stands for; `None` if it has not ended.

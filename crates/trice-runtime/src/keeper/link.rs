@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::mpsc::{Sender, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::MESSAGE;
@@ -61,6 +61,18 @@ pub struct Link {
 
 /// Who waits until what is held under a name is let go of.
 type Releasing = Vec<(String, SyncSender<()>)>;
+
+/// What is being let go of.
+#[derive(Debug)]
+pub struct Parting(Receiver<()>);
+
+impl Parting {
+    /// Waits until nobody has it any more, or the keeper has died, which holds nothing.
+    pub fn wait(self) {
+        // The other end is dropped if the keeper dies.
+        let _ = self.0.recv();
+    }
+}
 
 /// Who waits for which child; `None` once nobody will make one any more.
 type Waiting = Option<HashMap<String, SyncSender<io::Result<Spawned>>>>;
@@ -127,14 +139,15 @@ impl Link {
         self.send(&Request::Release { key: key.to_owned(), tell: false }, &[])
     }
 
-    /// Has what is kept under `key` let go of, and waits until it is, or the keeper has died and holds nothing.
-    pub fn release_and_wait(&self, key: &str) {
+    /// Has what is kept under `key` let go of, and returns who waits until it is.
+    pub fn begin_release(&self, key: &str) -> Parting {
         let (sender, receiver) = sync_channel(1);
-        self.releasing.lock().unwrap_or_else(PoisonError::into_inner).push((key.to_owned(), sender));
+        // In the order in which they are told.
+        let mut releasing = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.send(&Request::Release { key: key.to_owned(), tell: true }, &[]).is_ok() {
-            // The other end is dropped if the keeper dies.
-            let _ = receiver.recv();
+            releasing.push((key.to_owned(), sender));
         }
+        Parting(receiver)
     }
 
     /// Says that the exit told under `key` is in the store.

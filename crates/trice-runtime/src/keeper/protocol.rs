@@ -39,7 +39,7 @@ pub enum Request {
     Release {
         /// Its name.
         key: String,
-        /// Say so once it is done.
+        /// Say so once nobody has it any more, no child that was just born either.
         tell: bool,
     },
     /// The exit told under `key` has been recorded. Nothing happens while that child is alive.

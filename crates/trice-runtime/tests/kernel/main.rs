@@ -26,6 +26,7 @@ mod mounts;
 mod payload;
 mod processes;
 mod realm;
+mod releases;
 mod spec;
 mod terminals;
 mod vault;
@@ -64,6 +65,7 @@ fn all_trials() -> Vec<Trial> {
         logs::trials(),
         mounts::trials(),
         processes::trials(),
+        releases::trials(),
         terminals::trials(),
         vault::trials(),
     ];
