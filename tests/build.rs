@@ -250,3 +250,24 @@ fn files_of_servers_are_added_and_must_be_what_they_should_be() {
         assert!(refused.contains("   2 > ADD --checksum"), "{refused}");
     });
 }
+
+#[test]
+fn steps_at_the_same_time_make_a_cache_once_and_share_it() {
+    let numbers = || 1..=30;
+    let mounts: String =
+        numbers().map(|number| format!("--mount=type=cache,target=/c/{number},id={number} ")).collect();
+    let stage = |name: &str| {
+        format!(
+            "FROM BASE AS {name}\nRUN {mounts} for at in /c/*; do touch $at/{name}; done; touch /{name}\n"
+        )
+    };
+    // The third comes when the others have ended.
+    let last = format!(
+        "FROM BASE\nCOPY --from=one /one /\nCOPY --from=two /two /\nRUN {mounts} ls /c/*/one /c/*/two | wc -l > /count\n\
+         CMD [\"sleep\", \"1000\"]\n"
+    );
+    project("", &(stage("one") + &stage("two") + &last), |shop| {
+        shop.trice("up -d").success();
+        assert_eq!(shop.shell("web", "cat /count").trim(), "60");
+    });
+}

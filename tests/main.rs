@@ -10,6 +10,7 @@ mod build_budget;
 mod build_cache;
 mod build_network;
 mod commands;
+mod config;
 mod crowd;
 mod deaths;
 mod examples;

@@ -15,7 +15,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation, Gid, Uid, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Gid, RenameFlags, Uid, flock, renameat_with};
 use rustix::io::Errno;
 use trice_dockerfile::graph::{Origin as From, Run, Step, StepId, StepMount};
 use trice_dockerfile::instruction::Network;
@@ -341,9 +341,7 @@ impl Work<'_> {
         (uid, gid): (u32, u32),
     ) -> Result<(), StepError> {
         let failed = |source| disk("make a cache", source);
-        let new = folder.with_extension(format!("new-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&new);
-        fs::create_dir(&new).map_err(failed)?;
+        let new = self.workshop.scratch()?;
         if *origin != From::Nothing {
             let tree = Tree::folder(&new).map_err(failed)?;
             let style = Style { owner: None, chmod: None };
@@ -351,14 +349,16 @@ impl Work<'_> {
                 Copier::new(&tree, &style).copy(top, "/").map_err(|error| StepError::files(&error))?;
             }
         }
-        let own = || {
+        let own = || -> io::Result<()> {
             std::os::unix::fs::chown(&new, Some(uid), Some(gid))?;
             fs::set_permissions(&new, fs::Permissions::from_mode(mode))?;
-            fs::rename(&new, folder)
+            // Another step may be faster, and use it already: even an empty one is not replaced.
+            Ok(renameat_with(CWD, &new, CWD, folder, RenameFlags::NOREPLACE)?)
         };
         match own() {
-            // Another build was faster.
-            Err(_) if folder.is_dir() => fs::remove_dir_all(&new).map_err(failed),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_dir_all(&new).map_err(failed)
+            }
             made => made.map_err(failed),
         }
     }
