@@ -125,7 +125,7 @@ fn a_second_build_does_nothing_wherever_and_whenever_its_files_were_made() {
     project("", SIMPLE, |shop| {
         write(shop, "src/file", "one");
         let first = shop.trice("build").success().stderr();
-        assert_eq!(outcomes(&first), ["DONE", "DONE", "DONE", "DONE"], "{first}");
+        assert_eq!(outcomes(&first), ["CACH", "DONE", "DONE", "DONE"], "{first}");
         write(shop, "src/file", "one");
         write(shop, "beside", "does not matter");
         let second = shop.trice("build").success().stderr();
@@ -269,5 +269,50 @@ fn steps_at_the_same_time_make_a_cache_once_and_share_it() {
     project("", &(stage("one") + &stage("two") + &last), |shop| {
         shop.trice("up -d").success();
         assert_eq!(shop.shell("web", "cat /count").trim(), "60");
+    });
+}
+
+#[test]
+fn an_image_on_a_folder_of_this_machine_has_its_files_as_they_stand_and_stays_here() {
+    let dockerfile = "FROM BASE AS tools\nRUN echo made > /made\n\
+        FROM BASE\nCOPY --from=tools /tool /made /from-tools/\nRUN echo own > /own\nCMD [\"sleep\", \"1000\"]\n";
+    project("", dockerfile, |shop| {
+        let base = folder(shop).join("../base");
+        fs::write(base.join("tool"), "one").unwrap();
+        shop.trice("up -d").success();
+        assert_eq!(shop.shell("web", "cat /tool /from-tools/* /own"), "onemade\noneown\n");
+        // What steps took of it is looked at by each build; what is below them is there without one.
+        fs::write(base.join("tool"), "two").unwrap();
+        let told = shop.trice("up -d --build").success().stderr();
+        assert_eq!(outcomes(&told), ["CACH", "CACH", "DONE", "DONE"], "{told}");
+        assert_eq!(shop.shell("web", "cat /tool /from-tools/tool"), "twotwo");
+        // What lies on the image lies on the folder too.
+        shop.trice("commit web shop:committed").success();
+        write(shop, "above/Dockerfile", "FROM shop:committed\nRUN cat /tool /own > /above\n");
+        let above = "services:\n  web:\n    build: above\n    command: [sleep, '1000']\n";
+        write(shop, "above.yaml", &format!("name: above\n{above}    network_mode: none\n"));
+        shop.trice("-f above.yaml up -d").success();
+        let seen = shop.trice("-f above.yaml exec -T web cat /above /tool").success().stdout();
+        assert_eq!(seen, "twoown\ntwo");
+        shop.trice("-f above.yaml down --timeout 0").success();
+        for line in
+            ["image push shop-web", "image save shop-web -o web.tar", "image save above-web -o web.tar"]
+        {
+            let told = shop.trice(line).code(1).stderr();
+            assert!(told.contains("the image begins with `rootfs:"), "{line}: {told}");
+        }
+    });
+}
+
+#[test]
+fn a_stage_on_the_whole_machine_costs_no_copy_of_it() {
+    let dockerfile = "FROM rootfs:/ AS tools\nRUN python3 -c 'print(6 * 7)' > /answer\n\
+        FROM BASE\nCOPY --from=tools /answer /\nCMD [\"sleep\", \"1000\"]\n";
+    project("", dockerfile, |shop| {
+        shop.trice("up -d").success();
+        assert_eq!(shop.shell("web", "cat /answer"), "42\n");
+        let data = run("du", &["-sk", shop.data().to_str().unwrap()]);
+        let kilobytes: u64 = data.split('\t').next().unwrap().parse().unwrap();
+        assert!(kilobytes < 16 << 10, "{data}");
     });
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::scenario::{Scenario, get, scenario};
+use crate::scenario::{Ran, Scenario, get, run, scenario};
 
 const SHOP: &str = "docker-compose.example.yml";
 
@@ -140,5 +140,29 @@ fn images_come_from_archives() {
         let images: BTreeSet<String> = archive.members("Image").into_values().collect();
         assert_eq!(images.len(), 2, "{images:?}");
         assert_eq!(archive.shell("web", "ls /"), "bin\ndev\netc\nproc\nroot\nsys\ntmp\nvar\nwww\n");
+    });
+}
+
+#[test]
+fn services_are_built_on_this_machine_and_of_nothing() {
+    scenario("examples/build/compose.yaml", |project| {
+        let up = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let mut command = project.command(&words);
+            command.env("RUST", run("rustc", &["--print", "sysroot"]).trim());
+            Ran::with_input(command, line, "").success().stderr()
+        };
+        up("up --wait");
+        assert_eq!(get(8083, "/").as_deref(), Some("Hello, visitor 1.\n"));
+        let ids = project.ids();
+        let again = up("up --build --wait");
+        assert!(!again.contains(" DONE") && !again.contains("Creat"), "{again}");
+        assert_eq!(project.ids(), ids, "nothing has changed");
+        assert_eq!(get(8083, "/").as_deref(), Some("Hello, visitor 2.\n"));
+        let files = project.trice("cp counter:/ -").success();
+        assert!(!files.stdout().contains("bin/sh"), "the counter's image has the counter");
+        up("down");
+        up("up --wait");
+        assert_eq!(get(8083, "/").as_deref(), Some("Hello, visitor 3.\n"), "the count is on a volume");
     });
 }

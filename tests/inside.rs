@@ -94,6 +94,31 @@ fn archives_go_in_and_come_out_as_streams() {
     });
 }
 
+#[test]
+fn the_root_of_a_running_container_is_copied_without_what_the_kernel_shows_in_it() {
+    shop("", "", |shop| {
+        shop.trice("up -d").success();
+        shop.shell("web", "echo here > /tmp/file");
+        shop.trice("cp web:/ whole").success();
+        let out = shop.command(&["cp", "web:/", "-"]).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let project = shop.home().join("project");
+        fs::create_dir(project.join("unpacked")).unwrap();
+        fs::write(project.join("whole.tar"), &out.stdout).unwrap();
+        run(&format!("tar --extract --file {0}/whole.tar --directory {0}/unpacked", project.display()));
+        for copy in ["whole", "unpacked"] {
+            assert_eq!(read(shop, &format!("{copy}/tmp/file")).as_deref(), Some("here\n"), "{copy}");
+            for folder in ["dev", "proc", "sys"] {
+                let folder = project.join(copy).join(folder);
+                assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "{}", folder.display());
+            }
+        }
+        // What is asked for by its name is copied.
+        shop.trice("cp -L web:/proc/1/comm comm").success();
+        assert!(read(shop, "comm").is_some_and(|text| !text.is_empty()));
+    });
+}
+
 /// CVE-2018-15664, CVE-2019-14271 and their like: a container's links lead nowhere but into the container.
 #[test]
 fn what_a_container_does_to_its_files_leads_no_copy_out_of_it() {

@@ -1,9 +1,12 @@
 //! What an image is based on: other images and folders, looked up and kept.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use trice_dockerfile::document::Document;
 use trice_dockerfile::graph::{Base, BaseRef};
 use trice_image::digest::Digest;
@@ -24,9 +27,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A base that is here.
 #[derive(Debug, Clone)]
 pub(crate) enum Found {
-    /// An image, with its layers, the lowest first.
+    /// An image, with its layers, the lowest first, or a folder of this machine, which is the only one.
     Image { document: Box<Document>, layers: Vec<Layer> },
-    /// A folder, whose files are copied as far as they are needed.
+    /// A context, whose files are copied as far as they are needed.
     Folder(PathBuf),
 }
 
@@ -36,6 +39,26 @@ pub(crate) struct Layer {
     pub(crate) diff_id: Digest,
     /// The folder that overlayfs can use.
     pub(crate) root: PathBuf,
+    /// It is a folder of this machine as it stands, and the digest that of its place: its files may change at any time,
+    /// and it means nothing elsewhere.
+    pub(crate) standing: bool,
+}
+
+impl Layer {
+    /// Returns a layer that is in the store.
+    pub(crate) fn stored(diff_id: Digest, root: PathBuf) -> Self {
+        Self { diff_id, root, standing: false }
+    }
+
+    /// Returns the folder `root` as a layer.
+    pub(crate) fn standing(root: PathBuf) -> io::Result<Self> {
+        let found = std::fs::metadata(&root)?;
+        if !found.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        let place = format!("rootfs:{}:{}:{}", root.display(), found.dev(), found.ino());
+        Ok(Self { diff_id: Digest::of(place.as_bytes()), root, standing: true })
+    }
 }
 
 impl Found {
@@ -48,13 +71,24 @@ impl Found {
     }
 }
 
+/// The property that names the folder of this machine that an image lies on, so that it is another image than one on
+/// another folder. Nobody believes it: what counts is what the store says.
+const PROPERTY: &str = "trice.rootfs";
+
+/// Returns a configuration that names `rootfs`.
+pub(crate) fn named_in(config: &[u8], rootfs: &Path) -> Vec<u8> {
+    let mut config: Value = serde_json::from_slice(config).expect("we have written it");
+    config[PROPERTY] = json!(rootfs);
+    serde_json::to_vec(&config).expect("a value is JSON")
+}
+
 /// Looks bases up.
 pub(crate) struct Bases<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) lease: &'a Lease,
     pub(crate) listener: Listener<'a>,
     /// Where relative paths of references begin.
-    pub(crate) folder: &'a std::path::Path,
+    pub(crate) folder: &'a Path,
     pub(crate) contexts: &'a BTreeMap<String, Context>,
     /// The images of services that were built before.
     pub(crate) services: &'a BTreeMap<String, String>,
@@ -98,7 +132,12 @@ impl Bases<'_> {
 
     fn image(&self, reference: &ImageRef, platform: &Platform) -> Result<Found, BaseError> {
         if let ImageRef::Rootfs { path } = reference {
-            return Ok(Found::Folder(path.clone()));
+            let layer = Layer::standing(path.clone()).map_err(|error| {
+                BaseError::Context(format!("the root file system `{}`: {error}", path.display()))
+            })?;
+            let document =
+                Document::scratch(&platform.os, &platform.architecture, platform.variant.as_deref());
+            return Ok(Found::Image { document: Box::new(document), layers: vec![layer] });
         }
         let images = &self.tools.images;
         let here = images
@@ -157,9 +196,11 @@ impl Bases<'_> {
             let diff_id: Digest = diff_id.parse().map_err(|_| wrong(format!("`{diff_id}` is no digest")))?;
             let root =
                 images.layer_root(&diff_id).ok_or_else(|| wrong(format!("layer {diff_id} is not here")))?;
-            Ok(Layer { diff_id, root })
+            Ok(Layer::stored(diff_id, root))
         });
-        let layers = layers.collect::<Result<Vec<_>, BaseError>>()?;
+        let rootfs = images.rootfs_of(&digest).map_err(|error| wrong(error.to_string()))?;
+        let rootfs = rootfs.map(|rootfs| Layer::standing(rootfs).map_err(|error| wrong(error.to_string())));
+        let layers = rootfs.into_iter().chain(layers).collect::<Result<Vec<_>, BaseError>>()?;
         Ok(Some(Found::Image { document: Box::new(document), layers }))
     }
 }

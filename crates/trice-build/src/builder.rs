@@ -30,7 +30,7 @@ use trice_model::image::{ObservedImage, RegistryRef};
 use trice_model::time::Timestamp;
 use trice_state::store::Store;
 
-use crate::base::{Bases, Found};
+use crate::base::{self, Bases, Found};
 use crate::cache;
 use crate::error::{BaseError, BuildError};
 use crate::event::Listener;
@@ -264,13 +264,16 @@ impl Tools {
         let created = build.source_date_epoch.map_or_else(|| work.base_created(graph), seconds);
         let document = graph.finished(&layers.base, &layers.made, &created);
         let mut bytes = document.written();
+        if let Some(rootfs) = &layers.rootfs {
+            bytes = base::named_in(&bytes, rootfs);
+        }
         if build.cache_to.contains(&CacheTarget::Inline) {
             bytes = cache::with_steps(&bytes, &cache::of_image(&layers.steps, &document));
         }
         work.send_steps(&document, &layers.steps)?;
         let image = match self.unchanged(&bytes, &names)? {
             Some(image) => image,
-            None => self.images.commit(lease, &bytes, &names)?,
+            None => self.images.commit(lease, &bytes, layers.rootfs.clone(), &names)?,
         };
         Ok(Built { image, names })
     }

@@ -66,6 +66,8 @@ struct State {
 
 /// The layers of an image.
 pub(crate) struct Layers {
+    /// The folder of this machine that lies below all others.
+    pub(crate) rootfs: Option<PathBuf>,
     /// Those that were there.
     pub(crate) base: Vec<String>,
     /// Those that steps made.
@@ -121,7 +123,8 @@ impl<'a> Work<'a> {
         (self.listener)(Event::Planned(titles));
         self.carry_out_steps()?;
         let Some(result) = self.graph.result else {
-            return Ok(Layers { base: Vec::new(), made: BTreeMap::new(), steps: Vec::new() });
+            let (base, made, steps) = (Vec::new(), BTreeMap::new(), Vec::new());
+            return Ok(Layers { rootfs: None, base, made, steps });
         };
         let mut state = self.state();
         let steps = std::mem::take(&mut state.keys).into_values().collect();
@@ -132,15 +135,18 @@ impl<'a> Work<'a> {
             lowest = input;
             way.insert(input);
         }
-        let base = match &self.graph.steps[lowest.0 as usize].operation {
+        let base: &[Layer] = match &self.graph.steps[lowest.0 as usize].operation {
             Operation::Base(_) | Operation::Import(_) => {
                 way.remove(&lowest);
-                state.layers[&lowest].iter().map(|layer| layer.diff_id.to_string()).collect()
+                &state.layers[&lowest]
             }
-            Operation::MakeFolder(_) | Operation::Copy(_) | Operation::Run(_) => Vec::new(),
+            Operation::MakeFolder(_) | Operation::Copy(_) | Operation::Run(_) => &[],
         };
+        let rootfs = base.iter().find(|layer| layer.standing).map(|layer| layer.root.clone());
+        let stored = base.iter().filter(|layer| !layer.standing);
+        let base = stored.map(|layer| layer.diff_id.to_string()).collect();
         let made = made.into_iter().filter(|(step, _)| way.contains(step)).collect();
-        Ok(Layers { base, made, steps })
+        Ok(Layers { rootfs, base, made, steps })
     }
 
     fn carry_out_steps(&self) -> Result<(), BuildError> {
@@ -247,18 +253,21 @@ impl<'a> Work<'a> {
         Ok(tree)
     }
 
-    /// Takes in a layer that was made, or found by its record.
+    /// Takes in a layer that was made, or found by its record. One that `travels` is of use on other machines.
     pub(crate) fn take_in(
         &self,
         step: StepId,
         cached: CachedStep,
+        travels: bool,
         finished: Option<Finished>,
         record: Option<StepRecord>,
     ) {
         let layer = self.made(&cached.layer, cached.made_at);
         let mut state = self.state();
         state.made.insert(step, layer);
-        state.keys.insert(step, cached);
+        if travels {
+            state.keys.insert(step, cached);
+        }
         state.finished.extend(finished);
         state.steps.extend(record);
     }

@@ -56,8 +56,8 @@ impl Work<'_> {
         let step = &self.graph.steps[id.0 as usize];
         let below = self.below(id);
         match &step.operation {
-            Operation::Base(base) => self.begin(id, base),
-            Operation::Import(name) => self.import(id, &self.opened(Some(name))?.origin, Some((0, 0))),
+            Operation::Base(base) => self.begin(base),
+            Operation::Import(name) => self.import(id, &self.opened(Some(name))?.origin),
             Operation::MakeFolder(make) => {
                 self.found_or_made(id, step, &below, &[], || self.make_folder(make, &below))
             }
@@ -71,36 +71,27 @@ impl Work<'_> {
         }
     }
 
-    fn begin(&self, id: StepId, base: &BaseRef) -> Result<(Vec<Layer>, Outcome), StepError> {
+    fn begin(&self, base: &BaseRef) -> Result<(Vec<Layer>, Outcome), StepError> {
         match self.base(base)? {
             Found::Image { layers, .. } => Ok((layers, Outcome::Cached)),
-            Found::Folder(path) => {
-                let what = format!("open `{}`", path.display());
-                let tree = Tree::without_mounts(&path);
-                let tree = tree.map_err(|source| StepError::Disk { what, source })?;
-                self.import(id, &Origin::new(tree), None)
-            }
+            // A context is asked for by its name: see `Operation::Import`.
+            Found::Folder(path) => Err(StepError::Files(format!("`{}` is a context", path.display()))),
         }
     }
 
-    /// Has all files of a folder as a layer.
-    fn import(
-        &self,
-        id: StepId,
-        origin: &Origin,
-        owner: Option<(u32, u32)>,
-    ) -> Result<(Vec<Layer>, Outcome), StepError> {
+    /// Has all files of a context as a layer. They are root's, as all are that come from a context.
+    fn import(&self, id: StepId, origin: &Origin) -> Result<(Vec<Layer>, Outcome), StepError> {
         let nothing = Patterns::default();
         let selection = Selection { path: "/", kept: None, excluded: &nothing };
         let tops = origin.select(&selection).map_err(|error| StepError::files(&error))?;
-        let counting = Counting { owners: owner.is_none(), modes: true, folder_names: false };
+        let counting = Counting { owners: false, modes: true, folder_names: false };
         let digest = content::digest(&tops, counting, None).map_err(|error| StepError::files(&error))?;
         let key =
             blake3::hash(format!("import {} {digest}", self.platform()).as_bytes()).to_hex().to_string();
         self.with_key(id, &key, &[], false, || {
             let scratch = self.scratch()?;
             let tree = Tree::folder(&scratch.upper).map_err(|source| disk("make a layer", source))?;
-            let style = Style { owner, chmod: None };
+            let style = Style { owner: Some((0, 0)), chmod: None };
             let mut copier = Copier::new(&tree, &style);
             for top in &tops {
                 copier.copy(top, "/").map_err(|error| StepError::files(&error))?;
@@ -140,37 +131,39 @@ impl Work<'_> {
         no_cache: bool,
         make: impl FnOnce() -> Result<PathBuf, StepError>,
     ) -> Result<(Vec<Layer>, Outcome), StepError> {
+        let travels = !below.iter().any(|layer| layer.standing);
         let record = if no_cache { None } else { self.tools.store.get::<StepRecord>(key)? };
         if let Some(record) = record
             && let Some(root) = self.kept(&record.layer)?
         {
-            let layer = Layer { diff_id: record.layer.clone(), root };
+            let layer = Layer::stored(record.layer.clone(), root);
             let is_old = now().since(record.used_at) > AN_HOUR;
             let cached =
                 CachedStep { key: record.key.clone(), layer: record.layer.clone(), made_at: record.made_at };
             let renewed = is_old.then(|| StepRecord { used_at: now(), ..record });
-            self.take_in(id, cached, None, renewed);
+            self.take_in(id, cached, travels, None, renewed);
             return Ok((on_top(below, layer), Outcome::Cached));
         }
         if !no_cache
+            && travels
             && let Some(cached) = self.found_elsewhere(key)
             && let Some(root) = self.kept(&cached.layer)?
         {
-            let layer = Layer { diff_id: cached.layer.clone(), root };
+            let layer = Layer::stored(cached.layer.clone(), root);
             let (key, made_at) = (cached.key.clone(), cached.made_at);
             let record = StepRecord { key, layer: cached.layer.clone(), made_at, used_at: now() };
-            self.take_in(id, cached, None, Some(record));
+            self.take_in(id, cached, travels, None, Some(record));
             return Ok((on_top(below, layer), Outcome::Cached));
         }
         let folder = make()?;
         let epoch = self.build.source_date_epoch;
         let finished = self.tools.images.layer_of_folder(&self.workshop, &folder, epoch)?;
-        let layer = Layer { diff_id: finished.diff_id().clone(), root: finished.root() };
+        let layer = Layer::stored(finished.diff_id().clone(), finished.root());
         let made_at = now();
         let cached = CachedStep { key: key.to_owned(), layer: layer.diff_id.clone(), made_at };
         let record =
             StepRecord { key: key.to_owned(), layer: layer.diff_id.clone(), made_at, used_at: made_at };
-        self.take_in(id, cached, Some(finished), Some(record));
+        self.take_in(id, cached, travels, Some(finished), Some(record));
         Ok((on_top(below, layer), Outcome::Done))
     }
 
@@ -276,6 +269,10 @@ impl Work<'_> {
             return Ok(Meant { digest: digest(&tops, counting, stamps)?, tops: Some(tops) });
         };
         let layers = self.layers_of(*step);
+        if layers.iter().any(|layer| layer.standing) {
+            let tops = self.select(from, path, kept, exclude)?;
+            return Ok(Meant { digest: digest(&tops, counting, None)?, tops: Some(tops) });
+        }
         let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
         let what = serde_json::json!([diff_ids, path, kept, exclude, format!("{counting:?}")]);
         let key = blake3::hash(what.to_string().as_bytes()).to_hex().to_string();

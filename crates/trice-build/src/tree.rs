@@ -17,12 +17,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, mount_change, move_mount,
+    open_tree,
 };
+use trice_sys::namespace::{Unshare, unshare};
 use trice_sys::resolve::open_below;
 
 /// A tree of files.
@@ -58,18 +60,6 @@ impl Tree {
         Ok(Self { root: rustix::fs::open(path, flags, Mode::empty())? })
     }
 
-    /// Opens a folder of this machine as it is without what is mounted in it: other file systems, `/proc` and the
-    /// like are no part of its files.
-    ///
-    /// # Errors
-    /// Those of open_tree(2).
-    pub fn without_mounts(path: &Path) -> io::Result<Self> {
-        let folder = Self::folder(path)?;
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-        Ok(Self { root: open_tree(folder.root, "", flags)? })
-    }
-
     /// Stacks layers, the topmost first. `empty` is a folder with nothing in it.
     ///
     /// # Errors
@@ -77,9 +67,13 @@ impl Tree {
     pub fn of_layers(layers: &[PathBuf], empty: &Path) -> io::Result<Self> {
         match layers {
             [] => Self::folder(empty),
-            [only] => Self::folder(only),
+            // As overlayfs sees it: without what is mounted in it.
+            [only] => {
+                let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+                Ok(Self { root: open_tree(CWD, only, flags)? })
+            }
             // Without a writable one, the kernel wants two at least.
-            several => Ok(Self { root: overlay(several, None)? }),
+            several => Ok(Self { root: stack(several, None)? }),
         }
     }
 
@@ -90,7 +84,7 @@ impl Tree {
     pub fn writable(layers: &[PathBuf], empty: &Path, upper: &Path, work: &Path) -> io::Result<Self> {
         let nothing = [empty.to_owned()];
         let layers = if layers.is_empty() { &nothing } else { layers };
-        Ok(Self { root: overlay(layers, Some((upper, work)))? })
+        Ok(Self { root: stack(layers, Some((upper, work)))? })
     }
 
     /// The root.
@@ -188,6 +182,38 @@ impl Tree {
         }
         Err(Errno::LOOP)
     }
+}
+
+/// Stacks layers. The lowest may hold the others, as the root of this machine does, which the kernel takes for a mistake:
+/// that is hidden from it by an overlayfs of the lowest alone.
+fn stack(layers: &[PathBuf], writable: Option<(&Path, &Path)>) -> io::Result<OwnedFd> {
+    match layers.split_last() {
+        Some((lowest, others)) if others.iter().any(|layer| layer.starts_with(lowest)) => {
+            // A thread has mounts of its own.
+            let hide = || stack_above_hidden(lowest, others, writable);
+            std::thread::scope(|scope| scope.spawn(hide).join().expect("mounting does not panic"))
+        }
+        _ => overlay(layers, writable),
+    }
+}
+
+fn stack_above_hidden(
+    lowest: &Path,
+    others: &[PathBuf],
+    writable: Option<(&Path, &Path)>,
+) -> io::Result<OwnedFd> {
+    // A folder that every machine has, and that is not needed here.
+    const PLACE: &str = "/proc";
+    unshare(Unshare::Mount)?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    mount("tmpfs", PLACE, "tmpfs", MountFlags::empty(), None)?;
+    let (nothing, hidden) = (Path::new(PLACE).join("nothing"), Path::new(PLACE).join("hidden"));
+    std::fs::create_dir(&nothing)?;
+    std::fs::create_dir(&hidden)?;
+    let shown = overlay(&[nothing, lowest.to_owned()], None)?;
+    move_mount(shown, "", CWD, &hidden, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    let layers: Vec<PathBuf> = others.iter().cloned().chain([hidden]).collect();
+    overlay(&layers, writable)
 }
 
 fn overlay(layers: &[PathBuf], writable: Option<(&Path, &Path)>) -> io::Result<OwnedFd> {

@@ -186,7 +186,7 @@ impl Document {
     }
 
     /// Returns the configuration of nothing.
-    pub(crate) fn scratch(os: &str, architecture: &str, variant: Option<&str>) -> Self {
+    pub fn scratch(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let config = Settings {
             env: Some(vec![format!("PATH={PATH}")]),
             working_dir: Some("/".to_owned()),

@@ -3,7 +3,7 @@
 //! ```text
 //! redis:7                     is here under that name, or in its registry        pull, push
 //! docker-archive:, oci…:      is here if the file is the one that was read; else it is read again
-//! rootfs:FOLDER               is always here: the folder itself
+//! rootfs:FOLDER               is always here: the folder itself, also below the layers of what is built on it
 //!
 //! names, find, inspect        what is here            usage     how much room it takes
 //! remove                      what goes               build     how layers and images are made here
@@ -311,6 +311,7 @@ impl Images {
     /// Tells whether all layers are still here. The disk is the truth, whatever the records say.
     fn is_whole(&self, image: &ImageRecord) -> bool {
         image.layers.iter().all(|layer| self.layout.has_layer(&layer.diff_id))
+            && image.rootfs.as_ref().is_none_or(|rootfs| rootfs.is_dir())
     }
 
     /// Returns what a container needs of an image. Of a layer that occurs twice the upper one counts, which
@@ -323,9 +324,10 @@ impl Images {
                 layers.push(root);
             }
             if layer.opaque {
-                break;
+                return ObservedImage { id: image.id.to_string(), layers, config: image.config };
             }
         }
+        layers.extend(image.rootfs);
         ObservedImage { id: image.id.to_string(), layers, config: image.config }
     }
 }

@@ -96,6 +96,7 @@ pub(crate) fn load(
             media_type: media_type.to_string(),
         }),
         layers: offer.layers.iter().map(|layer| record_of(&layer.diff_id, &layers[&layer.diff_id])).collect(),
+        rootfs: None,
         platform,
         config,
         loaded_at: now(),

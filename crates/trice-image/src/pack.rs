@@ -39,6 +39,8 @@ pub struct Packing {
     pub settle: bool,
     /// Paths that are left out, with all that is below.
     pub skip: BTreeSet<PathBuf>,
+    /// Folders of which nothing that is in them is packed.
+    pub hollow: BTreeSet<PathBuf>,
 }
 
 /// What was packed.
@@ -201,7 +203,7 @@ impl<W: Write> Packer<'_, W> {
             let path = folder.join(&found.name);
             let is_folder = FileType::from_raw_mode(found.stat.st_mode) == FileType::Directory;
             self.member(&path, found)?;
-            if is_folder {
+            if is_folder && !self.packing.hollow.contains(&path) {
                 let inner = self.list(&path)?;
                 open.push((path, inner));
             }
@@ -212,7 +214,11 @@ impl<W: Write> Packer<'_, W> {
     /// Writes what a folder hides of the layers below, and returns the rest, sorted by name.
     fn list(&mut self, path: &Path) -> Result<std::vec::IntoIter<Found>, PackError> {
         let unreadable = |error: Errno| PackError::Read { path: path.to_owned(), source: error.into() };
-        let folder = self.open(path).map_err(unreadable)?;
+        let folder = match self.open(path) {
+            // It has just gone: somebody uses what is packed.
+            Err(Errno::NOENT) => return Ok(Vec::new().into_iter()),
+            folder => folder.map_err(unreadable)?,
+        };
         if self.packing.overlay && is_opaque(&folder).map_err(unreadable)? {
             self.hide(&path.join(".wh..wh..opq"), 0o755)?;
         }

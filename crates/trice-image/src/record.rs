@@ -7,6 +7,8 @@
 //!
 //! Whatever no record, no lease and no container leads to is deleted by the next sweep.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -29,6 +31,10 @@ pub struct ImageRecord {
     pub manifest: Option<ManifestRecord>,
     /// Its layers, the lowest first.
     pub layers: Vec<LayerRecord>,
+    /// The folder of this machine that lies below them, as it stands. Only what is built here has one: no document of an
+    /// image can ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rootfs: Option<PathBuf>,
     /// What it is made for.
     pub platform: Platform,
     /// What it says about its containers.

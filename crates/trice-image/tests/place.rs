@@ -209,7 +209,7 @@ impl Machine {
             "history": layers.iter().map(|_| serde_json::json!({ "created_by": "test" })).collect::<Vec<_>>(),
         });
         let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
-        self.images.commit(&lease, &serde_json::to_vec(&config).unwrap(), &names).unwrap()
+        self.images.commit(&lease, &serde_json::to_vec(&config).unwrap(), None, &names).unwrap()
     }
 }
 

@@ -230,7 +230,10 @@ fn root(spec: &ContainerSpec, needed: &mut Slots, operations: &mut Vec<Operation
         operations.push(Operation::AttachLayer { tree, index: index as u32 });
     }
     operations.push(Operation::AttachWritable { tree: needed.take(Needed::Writable) });
-    operations.push(Operation::MountRoot { layers: spec.layers.len() as u32 });
+    let holds_others =
+        |(lowest, others): (&PathBuf, &[PathBuf])| others.iter().any(|layer| layer.starts_with(lowest));
+    let nested = spec.layers.split_last().is_some_and(holds_others);
+    operations.push(Operation::MountRoot { layers: spec.layers.len() as u32, nested });
 }
 
 #[cfg(test)]

@@ -70,6 +70,8 @@ pub enum Operation {
     MountRoot {
         /// How many layers there are.
         layers: u32,
+        /// The others lie in the lowest, which the kernel takes for a mistake.
+        nested: bool,
     },
     /// Mounts a file system of the kernel.
     MountFilesystem(Filesystem),

@@ -80,6 +80,19 @@ pub fn attach_onto(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<(
     Ok(())
 }
 
+/// Hides from the kernel that the lowest of the first `layers` of [`LAYERS`] holds the others, as the root of this machine
+/// does: it is what an overlayfs of its own shows of it.
+pub fn hide_lowest(layers: u32) -> io::Result<()> {
+    let nothing = format!("{LAYERS}/nothing"); // an overlayfs that is only read wants two layers
+    match rustix::fs::mkdir(&nothing, Mode::from(0o700)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let lowest = format!("{LAYERS}/{}", layers.saturating_sub(1));
+    let options = std::ffi::CString::new(format!("lowerdir={nothing}:{lowest}"))?;
+    Ok(mount("overlay", lowest, "overlay", MountFlags::RDONLY, Some(options.as_c_str()))?)
+}
+
 /// Stacks the first `layers` of [`LAYERS`] below [`WRITABLE`] and mounts the result at [`ROOT`].
 ///
 /// Kernels before 6.8 do not know `lowerdir+`, one layer an option. They are not even asked: each would leave a line in

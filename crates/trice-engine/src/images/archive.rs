@@ -92,7 +92,7 @@ pub(super) async fn import(call: ImportImage, mut handover: Handover, service: S
         let config = config.map_err(|error| failure::of_change(what, &error))?;
         images.publish(&lease, &workshop, &[layer]).map_err(|error| failed(&error))?;
         let names: Vec<RegistryRef> = call.name.into_iter().collect();
-        let image = images.commit(&lease, &config, &names).map_err(|error| failed(&error))?;
+        let image = images.commit(&lease, &config, None, &names).map_err(|error| failed(&error))?;
         Ok(image.id)
     })
     .await?;

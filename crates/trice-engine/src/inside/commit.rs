@@ -78,7 +78,8 @@ fn make(
     let config = config.map_err(|error| failure::of_change(what, &error))?;
     images.publish(&lease, &workshop, &[layer]).map_err(|error| failed(&error))?;
     let names: Vec<RegistryRef> = call.name.clone().into_iter().collect();
-    let image = images.commit(&lease, &config, &names).map_err(|error| failed(&error))?;
+    let rootfs = images.rootfs_of(&base).map_err(|error| failed(&error))?;
+    let image = images.commit(&lease, &config, rootfs, &names).map_err(|error| failed(&error))?;
     Ok(image.id)
 }
 

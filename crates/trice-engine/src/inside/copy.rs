@@ -116,8 +116,11 @@ impl End {
             place => place.map_err(|error| self.failed(error))?,
         };
         let stat = fstat(&place).map_err(|error| self.failed(error))?;
+        let root = fstat(&self.root).map_err(|error| self.failed(error))?;
+        let is_root = (stat.st_dev, stat.st_ino) == (root.st_dev, root.st_ino);
+        let hollow: &[&str] = if is_root { &OF_THE_KERNEL } else { &[] };
         let name = self.name().unwrap_or(OsStr::new("")).to_owned();
-        Ok(Source { place, stat, name, path: self.path.clone().into() })
+        Ok(Source { place, stat, name, path: self.path.clone().into(), hollow })
     }
 
     /// Opens the folder that is there, after all links; `None` if there is nothing, or no folder.
@@ -154,6 +157,9 @@ impl End {
     }
 }
 
+/// Folders of a root that the kernel fills: copies of it have them empty. Who asks for what is in one of them gets it.
+const OF_THE_KERNEL: [&str; 3] = ["dev", "proc", "sys"];
+
 /// Something to copy, held by a descriptor that is only a place.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -161,6 +167,8 @@ pub(super) struct Source {
     pub(super) stat: Stat,
     pub(super) name: OsString,
     pub(super) path: PathBuf,
+    /// Which of the folders in it are copied without what is in them.
+    pub(super) hollow: &'static [&'static str],
 }
 
 impl Source {
@@ -240,20 +248,29 @@ pub(super) struct Copier {
 impl Copier {
     /// Copies a folder to `name` in `into`, or into the folder that is there.
     fn folder(&mut self, from: &Source, into: BorrowedFd<'_>, name: &OsStr) -> Result<(), CopyError> {
+        let folder = Self::make_folder(from, into, name)?;
+        self.content(from, folder.as_fd())?;
+        self.finish(&from.stat, folder.as_fd()).map_err(|error| kernel(&from.path, error))
+    }
+
+    fn hollow_folder(&self, from: &Source, into: BorrowedFd<'_>) -> Result<(), CopyError> {
+        let folder = Self::make_folder(from, into, &from.name)?;
+        self.finish(&from.stat, folder.as_fd()).map_err(|error| kernel(&from.path, error))
+    }
+
+    fn make_folder(from: &Source, into: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, CopyError> {
         let made = match mkdirat(into, name, Mode::from(0o700)) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
             Err(error) => return Err(kernel(&from.path, error)),
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = match openat(into, name, flags, Mode::empty()) {
+        match openat(into, name, flags, Mode::empty()) {
             Err(Errno::NOTDIR | Errno::LOOP) if !made => {
-                return Err(CopyError::FileInTheWay(from.path.display().to_string()));
+                Err(CopyError::FileInTheWay(from.path.display().to_string()))
             }
-            folder => folder.map_err(|error| kernel(&from.path, error))?,
-        };
-        self.content(from, folder.as_fd())?;
-        self.finish(&from.stat, folder.as_fd()).map_err(|error| kernel(&from.path, error))
+            folder => folder.map_err(|error| kernel(&from.path, error)),
+        }
     }
 
     /// Copies what is in a folder.
@@ -277,8 +294,11 @@ impl Copier {
                 place => place.map_err(|error| kernel(&path, error))?,
             };
             let stat = fstat(&place).map_err(|error| kernel(&path, error))?;
-            let item = Source { place, stat, name, path };
+            let item = Source { place, stat, name, path, hollow: &[] };
             match item.kind() {
+                FileType::Directory if from.hollow.iter().any(|name| item.name == *name) => {
+                    self.hollow_folder(&item, into)?;
+                }
                 FileType::Directory => self.folder(&item, into, &item.name)?,
                 _ => self.item(&item, into, &item.name)?,
             }

@@ -23,7 +23,8 @@ use super::copy::{CopyError, End, Owners, create, make_room, set_mode};
 /// Writes what `source` means to `output`: a folder with its name, unless only its content is meant.
 pub(super) fn pack(source: &End, follow: bool, output: impl Write) -> Result<(), CopyError> {
     let from = source.source(follow)?;
-    let packing = Packing::default();
+    let hollow = from.hollow.iter().map(PathBuf::from).collect();
+    let packing = Packing { hollow, ..Packing::default() };
     if from.kind() == FileType::Directory {
         let folder = from.read().map_err(|error| kernel(&from.path, error))?;
         let name = if source.path.ends_with("/.") { PathBuf::new() } else { PathBuf::from(&from.name) };

@@ -88,6 +88,14 @@ impl Images {
         Ok(is_here && self.is_whole(&record))
     }
 
+    /// Returns the folder of this machine that lies below the layers of an image, if one does.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn rootfs_of(&self, image: &Digest) -> Result<Option<PathBuf>, ReadError> {
+        Ok(self.store.get::<ImageRecord>(image.as_str())?.and_then(|record| record.rootfs))
+    }
+
     /// Keeps layers for `lease`, and tells whether they are all here. They stay so then.
     ///
     /// # Errors
@@ -165,8 +173,8 @@ impl Images {
         workshop.publish(lease, layers, &[])
     }
 
-    /// Makes an image of the configuration `config`, whose layers are here, and gives it names. They stand for
-    /// `platform` on from now, as far as they did for others before.
+    /// Makes an image of the configuration `config`, whose layers are here and lie on the folder `rootfs` of this
+    /// machine, if one is given. It gets `names`, which stand for its platform from now on.
     ///
     /// # Errors
     /// [`BuildError`]; no name has changed then.
@@ -174,11 +182,13 @@ impl Images {
         &self,
         lease: &Lease,
         config: &[u8],
+        rootfs: Option<PathBuf>,
         names: &[RegistryRef],
     ) -> Result<ObservedImage, BuildError> {
-        let image = self.unnamed(lease, config)?;
+        let image = ImageRecord { rootfs, ..self.unnamed(lease, config)? };
         // The same image may be here already, with a manifest.
-        let before = self.store.get::<ImageRecord>(image.id.as_str())?.filter(|before| self.is_whole(before));
+        let before = self.store.get::<ImageRecord>(image.id.as_str())?;
+        let before = before.filter(|before| before.rootfs == image.rootfs && self.is_whole(before));
         let image = before.unwrap_or(image);
         let mut batch = Batch::new().put(&image);
         let platform = self.named_platform(&image);
@@ -202,6 +212,7 @@ impl Images {
             id: Digest::of(config),
             manifest: None,
             layers,
+            rootfs: None,
             platform: platform(config)?,
             config: image_config(config)?,
             loaded_at: now(),

@@ -23,7 +23,7 @@ use trice_model::image::RegistryRef;
 
 use super::Images;
 use super::join::descriptor;
-use super::seal::SealError;
+use super::seal::{SealError, can_travel};
 use crate::archive::{Archive, plain};
 use crate::compression::{Compression, decompressed};
 use crate::digest::{Digest, Hashing};
@@ -165,6 +165,7 @@ impl Images {
     fn docker_parts(&self, images: &[SavedImage]) -> Result<BTreeMap<String, Part>, SaveError> {
         let (mut parts, mut entries, mut descriptors) = (BTreeMap::new(), Vec::new(), Vec::new());
         for SavedImage { image, names } in images {
+            can_travel(image)?;
             let config = self.document(&image.id)?;
             let mut layers = Vec::new();
             for layer in &image.layers {

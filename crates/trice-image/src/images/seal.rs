@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +51,14 @@ pub enum SealError {
         /// What its folder gives.
         found: Digest,
     },
+    /// It begins with files that it does not have.
+    #[error(
+        "the image begins with `rootfs:{rootfs}`, the files of this machine as they stand: it can be used here and sent nowhere"
+    )]
+    Stays {
+        /// The folder.
+        rootfs: PathBuf,
+    },
     /// A part of the image is not here.
     #[error("`{part}` of the image is not here: build or load it again")]
     Missing {
@@ -78,6 +87,7 @@ impl Images {
         lease: &Lease,
         stop: &AtomicBool,
     ) -> Result<ImageRecord, SealError> {
+        can_travel(&image)?;
         if image.manifest.is_some() {
             return Ok(image);
         }
@@ -174,6 +184,11 @@ impl Images {
         let compression = self.layout.compression_of(&blob.digest)?.ok_or_else(missing)?;
         Ok(StoredBlob { digest: blob.digest.clone(), size: blob.size, compression })
     }
+}
+
+/// Refuses an image of which a part is this machine's.
+pub(super) fn can_travel(image: &ImageRecord) -> Result<(), SealError> {
+    image.rootfs.clone().map_or(Ok(()), |rootfs| Err(SealError::Stays { rootfs }))
 }
 
 /// How much is written at a time.

@@ -75,7 +75,10 @@ pub(super) fn perform(operation: &Operation, state: &mut State, slots: &mut Slot
             state.litter.throw([tree]);
             attached.map_err(|error| failed("attach the writable layer", &error))
         }
-        Operation::MountRoot { layers } => {
+        Operation::MountRoot { layers, nested } => {
+            if *nested {
+                rootfs::hide_lowest(*layers).map_err(|error| failed("mount the lowest layer", &error))?;
+            }
             rootfs::mount_overlay(*layers, &mut state.litter)
                 .map_err(|error| failed("mount the root file system", &error))?;
             state.root = Some(rootfs::open_root().map_err(|error| failed("open the root", &error))?);

@@ -94,7 +94,7 @@ fn a_container_is_joined_rooted_mounted_pivoted_and_masked_in_this_order() {
     Hostname("web")
     AttachLayer { tree: (2), index: 0 }
     AttachWritable { tree: (3) }
-    MountRoot { layers: 1 }
+    MountRoot { layers: 1, nested: false }
     mount proc /proc nosuid,nodev,noexec ()
     mount tmpfs /dev nosuid (mode=755,size=65536k)
     devices null zero full random urandom tty fd stdin stdout stderr ptmx core
@@ -187,7 +187,7 @@ fn mounts_go_from_the_top_down_and_each_opens_what_it_says() {
     Hostname("web")
     AttachLayer { tree: (2), index: 0 }
     AttachWritable { tree: (3) }
-    MountRoot { layers: 1 }
+    MountRoot { layers: 1, nested: false }
     mount proc /proc nosuid,nodev,noexec ()
     mount tmpfs /dev nosuid (mode=755,size=65536k)
     devices null zero full random urandom tty fd stdin stdout stderr ptmx core

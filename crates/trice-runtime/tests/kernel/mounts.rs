@@ -46,14 +46,9 @@ fn what_a_container_writes_stays_in_its_own_layer() {
     });
 }
 
-/// A place for layers that is no part of the host's root: one layer may not lie in another.
-fn layers(realm: &Realm) -> HostMount {
-    HostMount::tmpfs(realm.folders.outside())
-}
-
-/// Makes a layer with these files.
-fn layer(layers: &HostMount, name: &str, files: &[(&str, &str)]) -> PathBuf {
-    let path = layers.0.join(name);
+/// Makes a layer with these files. It lies in the root of the host, which is the lowest layer.
+fn layer(realm: &Realm, name: &str, files: &[(&str, &str)]) -> PathBuf {
+    let path = realm.folders.outside().join(name);
     for (file, text) in files {
         let file = path.join(file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -64,9 +59,8 @@ fn layer(layers: &HostMount, name: &str, files: &[(&str, &str)]) -> PathBuf {
 
 fn layers_are_stacked_the_first_on_top() {
     in_realm(|realm| {
-        let layers = layers(realm);
-        let top = layer(&layers, "top", &[("opt/a", "top")]);
-        let middle = layer(&layers, "middle", &[("opt/a", "middle"), ("opt/b", "middle")]);
+        let top = layer(realm, "top", &[("opt/a", "top")]);
+        let middle = layer(realm, "middle", &[("opt/a", "middle"), ("opt/b", "middle")]);
         let mut spec = shell("cat /opt/a /opt/b");
         spec.layers = vec![top, middle, PathBuf::from("/")];
         assert_eq!(realm.run(spec).ok(), "topmiddle");
@@ -76,8 +70,7 @@ fn layers_are_stacked_the_first_on_top() {
 fn many_layers_are_stacked() {
     in_realm(|realm| {
         let name = |number: usize| format!("opt/layers/{number}");
-        let place = layers(realm);
-        let layers = (0..120).map(|number| layer(&place, &number.to_string(), &[(&name(number), "")]));
+        let layers = (0..120).map(|number| layer(realm, &number.to_string(), &[(&name(number), "")]));
         let mut spec = shell("ls /opt/layers | wc -l");
         spec.layers = layers.chain([PathBuf::from("/")]).collect();
         assert_eq!(realm.run(spec).ok().trim(), "120");
@@ -105,8 +98,7 @@ fn a_read_only_root_is_not_written_and_what_is_mounted_in_it_is() {
 
 fn a_tmpfs_has_its_size_mode_and_owner_and_follows_the_images_links() {
     in_realm(|realm| {
-        let layers = layers(realm);
-        let layer = layer(&layers, "linked", &[("opt/real/file", "")]);
+        let layer = layer(realm, "linked", &[("opt/real/file", "")]);
         std::os::unix::fs::symlink("/opt/real", layer.join("opt/link")).unwrap();
         let asked =
             Tmpfs { size: Some(Bytes(1 << 20)), mode: Some(0o750), uid: Some(7), gid: Some(8), exec: true };
@@ -224,8 +216,7 @@ fn a_file_is_mounted_on_a_file_that_is_made_for_it() {
 
 fn the_made_files_are_found_where_a_dangling_link_leads() {
     in_realm(|realm| {
-        let layers = layers(realm);
-        let layer = layer(&layers, "linked", &[("etc/keep", "")]);
+        let layer = layer(realm, "linked", &[("etc/keep", "")]);
         let target = "../run/trice-test/stub-resolv.conf";
         std::os::unix::fs::symlink(target, layer.join("etc/resolv.conf")).unwrap();
         let mut spec = shell("cat /etc/resolv.conf /etc/hosts /etc/hostname; readlink /etc/resolv.conf");
@@ -238,8 +229,7 @@ fn the_made_files_are_found_where_a_dangling_link_leads() {
 
 fn nothing_is_mounted_where_the_kernel_speaks() {
     in_realm(|realm| {
-        let layers = layers(realm);
-        let layer = layer(&layers, "linked", &[("opt/keep", "")]);
+        let layer = layer(realm, "linked", &[("opt/keep", "")]);
         for (link, target) in [("attr", "/proc/self/attr"), ("proc", "/proc"), ("sys", "../proc/sys")] {
             std::os::unix::fs::symlink(target, layer.join("opt").join(link)).unwrap();
         }
