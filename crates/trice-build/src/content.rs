@@ -10,9 +10,9 @@ use blake3::Hasher;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::attributes;
 use crate::select::{Item, Top};
 use crate::stamps::{ContentDigest, Stamps};
+use trice_image::xattr;
 
 /// How files are counted.
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +98,7 @@ fn add(
 fn content(top: &Top, item: &Item) -> Result<ContentDigest, Errno> {
     let file = File::from(item.open(top)?);
     let mut hasher = Hasher::new();
-    for (name, value) in attributes::of(file.as_fd())? {
+    for (name, value) in xattr::own(file.as_fd())? {
         text(&mut hasher, &name);
         text(&mut hasher, &value);
     }

@@ -25,9 +25,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 use trice_dockerfile::chmod::Chmod;
 
-use crate::attributes;
 use crate::select::{Item, Top};
 use crate::tree::{FolderLike, Place, Tree, make_folder, open_folder, own};
+use trice_image::xattr;
 
 /// What copies are like.
 #[derive(Debug, Clone)]
@@ -193,9 +193,9 @@ impl<'a> Copier<'a> {
         let folder = make_folder(above, name, like).map_err(|error| not_a_folder(error, &path))?;
         let source = item.open(top).map_err(failed)?;
         let style = || {
-            let attributes = attributes::of(source.as_fd())?;
+            let attributes = xattr::own(source.as_fd())?;
             self.finish(folder.as_fd(), item, true)?;
-            attributes::give(folder.as_fd(), &attributes)
+            xattr::give(folder.as_fd(), &attributes)
         };
         style().map_err(failed)?;
         Ok(Made::Open(folder, Some(times_of(&item.stat))))
@@ -226,10 +226,10 @@ impl<'a> Copier<'a> {
                 }
                 let source = item.open(top)?;
                 let copy = create(folder, name)?;
-                let attributes = attributes::of(source.as_fd())?;
+                let attributes = xattr::own(source.as_fd())?;
                 fill(&File::from(source), &File::from(copy.try_clone()?))?;
                 self.finish(copy.as_fd(), item, false)?;
-                attributes::give(copy.as_fd(), &attributes)?;
+                xattr::give(copy.as_fd(), &attributes)?;
                 futimens(&copy, &times_of(stat))?;
                 if stat.st_nlink > 1 {
                     self.links.insert(inode, (folder.try_clone_to_owned()?, name.to_owned()));

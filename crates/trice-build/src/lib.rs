@@ -5,7 +5,7 @@
 //!   execute ── step          steps side by side as what they need is there; each is found or done
 //!     run ── sandbox         commands, in containers
 //!     copy archive           files: select finds which are meant, content counts them, stamps remembers
-//!   tree, attributes         files, of which nothing outside can be reached
+//!   tree                     files, of which nothing outside can be reached
 //! changes                    what instructions change of images that are made by hand
 //! record ── cache, budget    what steps made before: here, and elsewhere; how much of it stays
 //! ```
@@ -20,7 +20,6 @@
 #![forbid(unsafe_code)]
 
 mod archive;
-mod attributes;
 mod base;
 pub mod budget;
 pub mod builder;

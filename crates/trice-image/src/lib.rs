@@ -50,4 +50,4 @@ mod testing;
 mod transfer;
 pub mod unpack;
 pub mod workshop;
-mod xattr;
+pub mod xattr;

@@ -102,24 +102,21 @@ pub(crate) fn documents(text: &str, file: FileId, report: &mut Report) -> Result
         report.mistake(mark_at(&text[..offset], file), Path::Root, mistake);
         return Err(Unreadable);
     }
-    let text: Cow<'_, str> = match tags_before_commas(text) {
-        tags if tags.is_empty() => text.into(),
-        tags => without_tags_before_commas(text, &tags).into(),
-    };
     // The parser breaks down where a line has no end.
-    let ended: Cow<'_, str> = if text.is_empty() || text.ends_with('\n') {
-        text.as_ref().into()
-    } else {
-        format!("{text}\n").into()
+    let is_ended = text.is_empty() || text.ends_with('\n');
+    let ended: Cow<'_, str> = if is_ended { text.into() } else { format!("{text}\n").into() };
+    let parted: Cow<'_, str> = match tags_before_commas(&ended) {
+        commas if commas.is_empty() => ended,
+        commas => without_tags_before_commas(&ended, &commas).into(),
     };
     let mut composer = Composer::new(file, report);
     let mut parser = Parser::new();
     // Whatever it is given at once it turns into characters of four bytes.
-    parser.set_input(BufReader::with_capacity(64 << 10, ended.as_bytes()));
+    parser.set_input(BufReader::with_capacity(64 << 10, parted.as_bytes()));
     for event in parser {
-        let mut event = event.map_err(|error| composer.refuse(&error, &text))?;
-        if ended.len() > text.len() {
-            without_added_line(&mut event, ended.len());
+        let mut event = event.map_err(|error| composer.refuse(&error, &parted))?;
+        if !is_ended {
+            without_added_line(&mut event, parted.len());
         }
         composer.take(event)?;
         if composer.report.mistakes.is_full() {

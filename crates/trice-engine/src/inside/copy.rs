@@ -25,6 +25,7 @@ use rustix::fs::{
     utimensat,
 };
 use rustix::io::Errno;
+use trice_image::xattr;
 use trice_sys::resolve::open_below;
 
 /// A place in a root.
@@ -232,7 +233,7 @@ pub(crate) fn copy_content(source: &End, destination: BorrowedFd<'_>) -> Result<
     let from = source.source(true)?;
     let mut copier = Copier { owners: Owners::Keep, links: HashMap::new() };
     copier.content(&from, destination)?;
-    copier.finish(&from.stat, destination).map_err(|error| kernel(&from.path, error))
+    copier.finish(&from, destination).map_err(|error| kernel(&from.path, error))
 }
 
 fn kernel(path: &Path, error: impl Into<io::Error>) -> CopyError {
@@ -250,12 +251,12 @@ impl Copier {
     fn folder(&mut self, from: &Source, into: BorrowedFd<'_>, name: &OsStr) -> Result<(), CopyError> {
         let folder = Self::make_folder(from, into, name)?;
         self.content(from, folder.as_fd())?;
-        self.finish(&from.stat, folder.as_fd()).map_err(|error| kernel(&from.path, error))
+        self.finish(from, folder.as_fd()).map_err(|error| kernel(&from.path, error))
     }
 
     fn hollow_folder(&self, from: &Source, into: BorrowedFd<'_>) -> Result<(), CopyError> {
         let folder = Self::make_folder(from, into, &from.name)?;
-        self.finish(&from.stat, folder.as_fd()).map_err(|error| kernel(&from.path, error))
+        self.finish(from, folder.as_fd()).map_err(|error| kernel(&from.path, error))
     }
 
     fn make_folder(from: &Source, into: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, CopyError> {
@@ -323,7 +324,7 @@ impl Copier {
                 }
                 let copy = create(into, name)?;
                 fill(&from.read()?, &copy)?;
-                self.finish(stat, copy.as_fd())?;
+                self.finish(from, copy.as_fd())?;
                 if stat.st_nlink > 1 {
                     self.links.insert(inode, (into.try_clone_to_owned()?, name.to_owned()));
                 }
@@ -356,7 +357,7 @@ impl Copier {
             let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
             let file = openat(rustix::fs::CWD, path, flags, Mode::empty())?;
             fill(&from.read()?, &file)?;
-            self.finish(&from.stat, file.as_fd())?;
+            self.finish(from, file.as_fd())?;
             Ok(())
         };
         write().map_err(|error| kernel(&from.path, error))
@@ -369,10 +370,12 @@ impl Copier {
         }
     }
 
-    /// Gives a copy its owner, then its permissions, which a new owner takes away, then its times.
-    fn finish(&self, stat: &Stat, file: BorrowedFd<'_>) -> Result<(), Errno> {
+    /// Gives a copy its owner, then its attributes and permissions, which a new owner takes away, then its times.
+    fn finish(&self, from: &Source, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        let stat = &from.stat;
         let (user, group) = self.owner(stat);
         fchown(file, Some(user), Some(group))?;
+        xattr::give(file, &xattr::own(from.read()?)?)?;
         fchmod(file, Mode::from(stat.st_mode & 0o7777))?;
         futimens(file, &times(stat))
     }
@@ -420,6 +423,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt, symlink};
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    use trice_image::xattr::Xattr;
 
     use super::*;
 
@@ -507,12 +512,20 @@ mod tests {
     }
 
     #[test]
-    fn modes_times_and_names_of_one_file_come_along_and_owners_when_asked_for() {
+    fn modes_times_attributes_and_names_of_one_file_come_along_and_owners_when_asked_for() {
         let place = Place::new();
         let file = place.0.join("one/dir/deep/inner");
         std::os::unix::fs::chown(&file, Some(7), Some(8)).unwrap();
         fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o4751)).unwrap();
         fs::hard_link(&file, place.0.join("one/dir/again")).unwrap();
+        // `cap_net_bind_service=ep`, version 2.
+        let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let noted: [Xattr; 2] =
+            [(&b"security.capability"[..], &capability[..]), (&b"user.note"[..], &b"kept"[..])]
+                .map(|(name, value)| (name.to_vec(), value.to_vec()));
+        for noted_at in [&file, &place.0.join("one/dir/deep")] {
+            xattr::give(fs::File::open(noted_at).unwrap(), &noted[usize::from(noted_at != &file)..]).unwrap();
+        }
         place.copy("/dir", "/kept").unwrap();
         let (source, destination) = (place.end("one", "/dir"), place.end("two", "/roots"));
         copy(&source, &destination, false, Owners::Root).unwrap();
@@ -523,6 +536,11 @@ mod tests {
                 (owner.0, owner.1, 0o4751, 2)
             );
             assert_eq!(copy.mtime(), fs::metadata(&file).unwrap().mtime());
+            let own = |path| xattr::own(fs::File::open(place.0.join("two").join(name).join(path)).unwrap());
+            assert_eq!(
+                (own("deep/inner").unwrap(), own("deep").unwrap()),
+                (noted.to_vec(), noted[1..].to_vec())
+            );
         }
     }
 

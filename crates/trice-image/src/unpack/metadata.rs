@@ -2,27 +2,21 @@
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fsetxattr,
-    futimens, utimensat,
+    AtFlags, Gid, Mode, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown, futimens, utimensat,
 };
 use rustix::io::Errno;
 
 use crate::members::Member;
-use crate::xattr::is_kept;
+use crate::xattr;
 
 /// Gives an open file or folder all that `member` says but the time.
 ///
 /// The order is the kernel's: a change of the owner takes setuid, setgid and capabilities away.
 pub(super) fn apply(file: impl AsFd, member: &Member) -> Result<(), Errno> {
     fchown(&file, Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)))?;
-    for (name, value) in &member.xattrs {
-        if is_kept(name) {
-            set_xattr(&file, name, value)?;
-        }
-    }
+    xattr::give(&file, &member.xattrs)?;
     fchmod(&file, Mode::from_raw_mode(member.mode))
 }
 
@@ -44,19 +38,6 @@ pub(super) fn apply_to_node(folder: impl AsFd, name: &OsStr, member: &Member) ->
     apply_to_link(&folder, name, member)?;
     chmodat(&folder, name, Mode::from_raw_mode(member.mode), AtFlags::empty())?;
     utimensat(&folder, name, &times(member.mtime), AtFlags::SYMLINK_NOFOLLOW)
-}
-
-fn set_xattr(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<(), Errno> {
-    let name = OsStr::from_bytes(name);
-    match fsetxattr(file, name, value, XattrFlags::empty()) {
-        // Not every file system has attributes of users, and no image depends on them. Capabilities are
-        // another matter.
-        Err(Errno::OPNOTSUPP) if name.as_bytes().starts_with(b"user.") => {
-            tracing::debug!(name = %name.display(), "attribute not taken by the file system");
-            Ok(())
-        }
-        outcome => outcome,
-    }
 }
 
 fn times((seconds, nanos): (i64, u32)) -> Timestamps {
