@@ -29,15 +29,14 @@ pub(crate) const FAMILY: Family = Family::Bridge;
 const GUARDED: &str = "guarded";
 /// Ports, each with the hardware address of its owner.
 const OWNERS: &str = "owners";
-/// Ports, each with an address of its owner's.
+/// Ports, each with the hardware address and an IPv4 address of its owner.
 const SOURCES: &str = "sources";
-/// The same of IPv6.
+/// Ports, each with an IPv6 address of its owner.
 const SOURCES6: &str = "sources6";
 
 const OWNER: &[Field] = &[Field::InputInterface, Field::EtherSource];
-const ARP_OWNER: &[Field] = &[Field::InputInterface, Field::ArpSourceEther];
-const ARP_SOURCE: &[Field] = &[Field::InputInterface, Field::ArpSource];
-const SOURCE: &[Field] = &[Field::InputInterface, Field::Source(Version::V4)];
+const ARP_SOURCE: &[Field] = &[Field::InputInterface, Field::ArpSourceEther, Field::ArpSource];
+const SOURCE: &[Field] = &[Field::InputInterface, Field::EtherSource, Field::Source(Version::V4)];
 const SOURCE6: &[Field] = &[Field::InputInterface, Field::Source(Version::V6)];
 const TARGET6: &[Field] = &[Field::InputInterface, Field::NeighbourTarget];
 
@@ -50,8 +49,11 @@ pub(super) fn table(spec: &FirewallSpec) -> Table {
     let (mut sources, mut sources6) = (Vec::new(), Vec::new());
     for port in ports {
         for address in port.addresses.iter().copied().chain(nameless(port.mac)) {
-            let list = if address.is_ipv4() { &mut sources } else { &mut sources6 };
-            list.push(Element::member(vec![link(port), Value::from(address)]));
+            let (link, value) = (link(port), Value::from(address));
+            match address {
+                IpAddr::V4(_) => sources.push(Element::member(vec![link, Value::Ether(port.mac), value])),
+                IpAddr::V6(_) => sources6.push(Element::member(vec![link, value])),
+            }
         }
     }
     Table {
@@ -60,7 +62,7 @@ pub(super) fn table(spec: &FirewallSpec) -> Table {
         sets: vec![
             set(GUARDED, &[Type::Interface], guarded),
             set(OWNERS, &[Type::Interface, Type::Ether], owners),
-            set(SOURCES, &[Type::Interface, Type::Ipv4], sources),
+            set(SOURCES, &[Type::Interface, Type::Ether, Type::Ipv4], sources),
             set(SOURCES6, &[Type::Interface, Type::Ipv6], sources6),
         ],
         chains: vec![chain()],
@@ -74,13 +76,14 @@ fn nameless(mac: MacAddress) -> [IpAddr; 3] {
     [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into(), link_local.into()]
 }
 
+/// Most frames are IPv4 and their owner's: they are looked up once.
 fn chain() -> crate::nftables::table::Chain {
     let mut rules = vec![
+        rule([Statement::In(SOURCE, SOURCES), ACCEPT]),
         rule([Statement::NotIn(IN, GUARDED), ACCEPT]),
-        rule([Statement::NotIn(OWNER, OWNERS), DROP]),
-        rule([Statement::NotIn(ARP_OWNER, OWNERS), DROP]),
-        rule([Statement::NotIn(ARP_SOURCE, SOURCES), DROP]),
         rule([Statement::NotIn(SOURCE, SOURCES), DROP]),
+        rule([Statement::NotIn(OWNER, OWNERS), DROP]),
+        rule([Statement::NotIn(ARP_SOURCE, SOURCES), DROP]),
         rule([Statement::NotIn(SOURCE6, SOURCES6), DROP]),
     ];
     for kind in [Icmpv6::RouterAdvertisement, Icmpv6::Redirect] {

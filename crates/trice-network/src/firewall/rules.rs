@@ -82,7 +82,8 @@ fn guard(versions: &[&Words]) -> Chain {
     let mut rules = vec![rule([not_loopback(), for_loopback, DROP])];
     for words in versions {
         let to_subnets = Statement::In(words.to, words.subnets);
-        rules.push(rule([not_loopback(), Statement::NotIn(IN, BRIDGES), to_subnets, DROP]));
+        // What is for others, and that is nearly all, is told by one look.
+        rules.push(rule([to_subnets, not_loopback(), Statement::NotIn(IN, BRIDGES), DROP]));
     }
     hooked("guard", Kind::Filter, Point::Prerouting, Priority::Raw, rules)
 }
@@ -132,11 +133,12 @@ fn turns(port: &Led) -> Chain {
     plain(&port.name(), vec![rule([Statement::TakeTurns { version, of, map: port.name() }])])
 }
 
-/// Keeps networks apart. Packets that have nothing to do with our bridges pass at once; those of ours that belong to no
-/// known connection do not pass, since nobody would give them the host's address on their way out.
+/// Keeps networks apart. What belongs to a known connection passes at once, whoever's it is, and then what has nothing to
+/// do with our bridges; what is ours and belongs to no connection does not pass, since nobody would give it the host's
+/// address on its way out.
 ///
-/// Internal networks are shut before published ports are let through. The rule about talking comes before those about internal networks: with `bridge-nf-call-iptables` this chain sees
-/// packets between two containers of one bridge too.
+/// Internal networks are shut before published ports are let through. The rule about talking comes before those about
+/// internal networks: with `bridge-nf-call-iptables` this chain sees packets between two containers of one bridge too.
 fn forward() -> Chain {
     hooked(
         "forward",
@@ -144,9 +146,9 @@ fn forward() -> Chain {
         Point::Forward,
         Priority::Filter,
         vec![
+            rule([known(), ACCEPT]),
             rule([Statement::NotIn(IN, BRIDGES), Statement::NotIn(OUT, BRIDGES), ACCEPT]),
             rule([Statement::State(&[State::Invalid]), DROP]),
-            rule([Statement::State(&[State::Established, State::Related]), ACCEPT]),
             rule([Statement::In(THROUGH, TALK), ACCEPT]),
             rule([Statement::In(IN, INTERNAL), DROP]),
             rule([Statement::In(OUT, INTERNAL), DROP]),
@@ -159,8 +161,10 @@ fn forward() -> Chain {
 /// Keeps containers of internal networks from the host's services, and tells callers of a published port that no
 /// container is there: the socket that keeps the port for us would let them wait.
 fn input(versions: &[&Words]) -> Chain {
-    let mut rules =
-        vec![rule([Statement::In(IN, INTERNAL), Statement::State(&[State::Invalid, State::New]), DROP])];
+    let mut rules = vec![
+        rule([known(), ACCEPT]),
+        rule([Statement::In(IN, INTERNAL), Statement::State(&[State::Invalid, State::New]), DROP]),
+    ];
     rules.extend(versions.iter().map(|words| {
         let jump = Statement::Then(Verdict::Jump(words.refuse.to_owned()));
         rule([Statement::Version(words.version), jump])
@@ -204,6 +208,11 @@ fn postrouting(versions: &[&Words]) -> Chain {
         ]));
     }
     hooked("postrouting", Kind::Nat, Point::Postrouting, Priority::Source, rules)
+}
+
+/// What belongs to a connection that was let through.
+const fn known() -> Statement {
+    Statement::State(&[State::Established, State::Related])
 }
 
 pub(super) const ACCEPT: Statement = Statement::Then(Verdict::Accept);
@@ -402,8 +411,8 @@ mod tests {
             chain guard {
                 type filter hook prerouting priority raw; policy accept;
                 iifname != "lo" ip daddr 127.0.0.0/8 drop
-                iifname != "lo" iifname != @bridges ip daddr @subnets drop
-                iifname != "lo" iifname != @bridges ip6 daddr @subnets6 drop
+                ip daddr @subnets iifname != "lo" iifname != @bridges drop
+                ip6 daddr @subnets6 iifname != "lo" iifname != @bridges drop
             }
             chain divert {
                 type filter hook prerouting priority mangle; policy accept;
@@ -456,9 +465,9 @@ mod tests {
             }
             chain forward {
                 type filter hook forward priority filter; policy accept;
+                ct state established,related accept
                 iifname != @bridges oifname != @bridges accept
                 ct state invalid drop
-                ct state established,related accept
                 iifname . oifname @talk accept
                 iifname @internal drop
                 oifname @internal drop
@@ -467,6 +476,7 @@ mod tests {
             }
             chain input {
                 type filter hook input priority filter; policy accept;
+                ct state established,related accept
                 iifname @internal ct state invalid,new drop
                 meta nfproto ipv4 jump refuse
                 meta nfproto ipv6 jump refuse6
@@ -496,8 +506,8 @@ mod tests {
                 elements = { "tr4f2a0001" . 02:42:ac:12:00:02 }
             }
             set sources {
-                type ifname . ipv4_addr
-                elements = { "tr4f2a0001" . 172.18.0.2, "tr4f2a0001" . 0.0.0.0 }
+                type ifname . ether_addr . ipv4_addr
+                elements = { "tr4f2a0001" . 02:42:ac:12:00:02 . 172.18.0.2, "tr4f2a0001" . 02:42:ac:12:00:02 . 0.0.0.0 }
             }
             set sources6 {
                 type ifname . ipv6_addr
@@ -505,11 +515,11 @@ mod tests {
             }
             chain prerouting {
                 type filter hook prerouting priority dstnat; policy accept;
+                iifname . ether saddr . ip saddr @sources accept
                 iifname != @guarded accept
+                iifname . ether saddr . ip saddr != @sources drop
                 iifname . ether saddr != @owners drop
-                arp htype 1 arp hlen 6 arp plen 4 iifname . arp saddr ether != @owners drop
-                arp htype 1 arp hlen 6 arp plen 4 iifname . arp saddr ip != @sources drop
-                iifname . ip saddr != @sources drop
+                arp htype 1 arp hlen 6 arp plen 4 iifname . arp saddr ether . arp saddr ip != @sources drop
                 iifname . ip6 saddr != @sources6 drop
                 icmpv6 type nd-router-advert drop
                 icmpv6 type nd-redirect drop
