@@ -21,9 +21,21 @@ pub(crate) fn write(value: &Json) -> String {
     out
 }
 
+/// The longest key that stands before its colon, in bytes: no reader looks for that beyond 1,024 characters. Others are
+/// announced, as Docker Compose's are.
+const LONGEST_KEY: usize = 128;
+
 fn entry(out: &mut String, key: &str, value: &Json, indent: usize) {
-    out.push_str(&" ".repeat(indent));
-    scalar(out, key, None);
+    let margin = " ".repeat(indent);
+    out.push_str(&margin);
+    if key.len() > LONGEST_KEY {
+        out.push_str("? ");
+        scalar(out, key, None);
+        out.push('\n');
+        out.push_str(&margin);
+    } else {
+        scalar(out, key, None);
+    }
     out.push(':');
     match value {
         Json::Object(fields) if !fields.is_empty() => {
@@ -203,6 +215,17 @@ mod tests {
             b: []
           - null
         "#);
+    }
+
+    #[test]
+    fn keys_of_any_length_are_read_as_they_were_written() {
+        for length in [128, 129, 1024, 1025, 5000] {
+            let key = format!("x-{}", "k".repeat(length - 2));
+            let inner = json!({ &key: "text", "plain": { &key: [{ &key: null }, [{ &key: {} }]] } });
+            let value = json!({ &key: inner });
+            assert_eq!(plain(&tree(&write(&value))), value, "{length}");
+        }
+        assert!(write(&json!({ "x".repeat(129): [1] })).ends_with("x\n:\n  - 1\n"));
     }
 
     proptest! {
