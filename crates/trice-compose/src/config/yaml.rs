@@ -32,10 +32,9 @@ fn entry(out: &mut String, key: &str, value: &Json, indent: usize) {
         out.push_str("? ");
         scalar(out, key, None);
         out.push('\n');
-        out.push_str(&margin);
-    } else {
-        scalar(out, key, None);
+        return item(out, ": ", value, indent);
     }
+    scalar(out, key, None);
     out.push(':');
     match value {
         Json::Object(fields) if !fields.is_empty() => {
@@ -44,8 +43,8 @@ fn entry(out: &mut String, key: &str, value: &Json, indent: usize) {
         }
         Json::Array(items) if !items.is_empty() => {
             out.push('\n');
-            for item in items {
-                list_item(out, item, indent + 2);
+            for each in items {
+                item(out, "- ", each, indent + 2);
             }
         }
         _ => {
@@ -61,18 +60,19 @@ fn object(out: &mut String, fields: &Map<String, Json>, indent: usize) {
     }
 }
 
-fn list_item(out: &mut String, item: &Json, indent: usize) {
+/// Writes what stands behind `mark`, which is two columns wide.
+fn item(out: &mut String, mark: &str, value: &Json, indent: usize) {
     out.push_str(&" ".repeat(indent));
-    out.push_str("- ");
+    out.push_str(mark);
     let mut below = String::new();
-    match item {
+    match value {
         Json::Object(fields) if !fields.is_empty() => object(&mut below, fields, indent + 2),
         Json::Array(items) if !items.is_empty() => {
-            items.iter().for_each(|item| list_item(&mut below, item, indent + 2));
+            items.iter().for_each(|each| item(&mut below, "- ", each, indent + 2));
         }
-        _ => return leaf(out, item, indent),
+        _ => return leaf(out, value, indent),
     }
-    // The first line stands behind the dash, at the same column as the others.
+    // The first line stands behind the mark, at the same column as the others.
     out.push_str(below.trim_start_matches(' '));
 }
 
@@ -225,7 +225,7 @@ mod tests {
             let value = json!({ &key: inner });
             assert_eq!(plain(&tree(&write(&value))), value, "{length}");
         }
-        assert!(write(&json!({ "x".repeat(129): [1] })).ends_with("x\n:\n  - 1\n"));
+        assert!(write(&json!({ "x".repeat(129): [1] })).ends_with("x\n: - 1\n"));
     }
 
     proptest! {
