@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::fs;
 
 use crate::scenario::{Scenario, scenario, scenario_of};
 
@@ -307,6 +308,31 @@ fn containers_stop_start_restart_and_are_killed() {
         desk.wait_for("the talker to end", || desk.members("ExitCode")["desk-talker-1"] == "129");
         desk.trice("rm --force").success();
         assert!(desk.states().is_empty());
+    });
+}
+
+#[test]
+fn what_is_just_being_started_again_is_stopped_too() {
+    let restless = "name: restless\nservices:\n  flea:\n    image: rootfs:/\n    network_mode: none\n    \
+        restart: always\n    scale: 30\n    volumes: ['./gate:/gate']\n    \
+        command: sh -c 'test -e /gate/stay && exec sleep 1000'\n";
+    scenario_of(restless, |scenario| {
+        let gate = scenario.file().with_file_name("gate");
+        fs::create_dir(&gate).unwrap();
+        for round in 0..10 {
+            scenario.trice("up -d").success();
+            // Each moment is another one of the pauses between their starts.
+            for _ in 0..round {
+                scenario.states();
+            }
+            // From now on, whoever is started stays.
+            fs::write(gate.join("stay"), "").unwrap();
+            let stop = scenario.begin("stop --timeout 0");
+            let are_at_rest = || scenario.states().iter().all(|state| state.ends_with(" exited"));
+            scenario.wait_for(&format!("all to rest in round {round}"), are_at_rest);
+            stop.wait().success();
+            fs::remove_file(gate.join("stay")).unwrap();
+        }
     });
 }
 

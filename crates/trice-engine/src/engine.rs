@@ -22,6 +22,7 @@ use trice_model::container::ExitStatus;
 use trice_model::id::{ContainerId, Ids};
 use trice_model::name::{ContainerName, LinkName, NetworkName, ProjectName};
 use trice_model::network::{FirewallSpec, InstanceName};
+use trice_model::signal::Signal;
 use trice_model::time::Timestamp;
 use trice_network::nftables::TableOwner;
 use trice_network::proxy::Proxy;
@@ -98,6 +99,8 @@ pub(crate) struct Engine {
     pub(crate) over: Vec<(u64, StepId, Result<Outcome, Fault>)>,
     /// Processes, by the keeper's names, that ended before their start was known to have succeeded.
     pub(crate) early_ends: BTreeMap<String, ExitStatus>,
+    /// Containers that were asked to end while they were being started, with the signal and their time.
+    pub(crate) late_stops: BTreeMap<ContainerId, (Signal, Duration)>,
     /// Those who wait for the end of a process that the keeper made.
     pub(crate) followers: BTreeMap<String, oneshot::Sender<ExitStatus>>,
     /// Containers that somebody stays with until all that they wrote has been read.
@@ -165,6 +168,7 @@ impl Engine {
             forgotten: Vec::new(),
             over: Vec::new(),
             early_ends: BTreeMap::new(),
+            late_stops: BTreeMap::new(),
             followers: BTreeMap::new(),
             attended: BTreeSet::new(),
             inputs: BTreeMap::new(),

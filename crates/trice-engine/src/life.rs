@@ -156,8 +156,14 @@ impl Engine {
         if let ContainerState::Restarting { exit, .. } = container.state {
             container.state = ContainerState::Exited { exit };
         }
+        let is_being_started = matches!(container.state, ContainerState::Running { .. });
         self.remember(id);
-        let Some(process) = self.world.processes.get_mut(id) else { return };
+        let Some(process) = self.world.processes.get_mut(id) else {
+            if is_being_started {
+                self.late_stops.insert(id.clone(), (signal, grace));
+            }
+            return;
+        };
         process.stopping = true;
         let run = process.run;
         if grace.is_zero() {

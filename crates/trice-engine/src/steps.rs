@@ -359,9 +359,13 @@ impl Engine {
         self.world.processes.insert(id.clone(), process);
         self.announce(id, ContainerChange::Started);
         if let Some(exit) = early_end {
+            self.late_stops.remove(id);
             return self.begin_end(id, exit);
         }
         self.begin_probes(id);
+        if let Some((signal, grace)) = self.late_stops.remove(id) {
+            self.begin_stop(id, signal, grace);
+        }
     }
 
     /// Takes the end that was told of the process `key` before its start was; those of others of the container are of
@@ -382,6 +386,7 @@ impl Engine {
             _ => 125,
         };
         self.take_early_end(id, None);
+        self.late_stops.remove(id);
         if let Some(container) = self.world.found.containers.get_mut(id) {
             container.state = ContainerState::Exited { exit: ExitStatus::Code(code) };
             container.started_at = None;
