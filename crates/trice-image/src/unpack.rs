@@ -188,6 +188,18 @@ fn place(tree: &mut Tree<'_>, member: &Member, content: &mut impl Read) -> Resul
             _ => Err(UnpackError::Path { path: shown(), rule: "only a folder can be the root" }),
         };
     };
+    for above in folder {
+        match meaning(above) {
+            Ok(Name::Own(_)) => {}
+            Ok(Name::Foreign) => return Ok(false),
+            Ok(Name::Whiteout(_) | Name::Opaque) | Err(_) => {
+                return Err(UnpackError::Path {
+                    path: shown(),
+                    rule: "a folder in it is called like a whiteout",
+                });
+            }
+        }
+    }
     let name = match meaning(name).map_err(|rule| UnpackError::Path { path: shown(), rule })? {
         Name::Own(name) => name,
         Name::Whiteout(gone) => return tree.whiteout(folder, gone).map(|()| false).map_err(failed),
@@ -401,7 +413,12 @@ mod tests {
 
     #[test]
     fn what_aufs_wrote_about_itself_is_left_out() {
-        let layer = layer([file(".wh..wh.aufs", "x"), folder(".wh..wh.plnk/"), file("file", "")]);
+        let layer = layer([
+            file(".wh..wh.aufs", "x"),
+            folder(".wh..wh.plnk/"),
+            file(".wh..wh.plnk/100.200", "x"),
+            file("file", ""),
+        ]);
         assert_eq!(layer.names(""), ["file"]);
     }
 

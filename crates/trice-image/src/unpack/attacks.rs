@@ -124,6 +124,14 @@ fn whiteouts_of_nothing_and_of_the_parent_are_refused() {
     }
 }
 
+/// Nobody could pack such a layer again.
+#[test]
+fn what_is_below_a_whiteout_is_refused() {
+    for path in [".wh.a/file", "a/.wh./file", ".wh..wh..opq/file", "a/.wh.../b/c"] {
+        assert!(is_refused_path([folder("a/"), file(path, "")]), "{path}");
+    }
+}
+
 #[test]
 fn the_root_is_a_folder_and_stays_one() {
     assert!(is_refused_path([file(".", "x")]));
