@@ -10,6 +10,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::AsFd;
 
+use trice_sys::writeback;
+
 use crate::compression::{Compression, decompressed};
 use crate::digest::{Digest, Hashing};
 use crate::layout::{LayoutError, StoredBlob, StoredLayer};
@@ -171,6 +173,9 @@ fn check(
     }
 }
 
+/// After so many bytes the copy is written back to the disk, while the next ones come.
+const STRETCH: u64 = 4 << 20;
+
 /// A reader that writes what passes to a file, and tells how much it was. What goes wrong is the end of it, and is
 /// kept from those who would take it for a flaw of the archive.
 struct Copying<'a, R, H> {
@@ -188,7 +193,12 @@ impl<R: Read, H: FnMut(u64) -> io::Result<()>> Copying<'_, R, H> {
         let read = self.source.read(buffer).map_err(|source| LayerError::Read { path: path(), source })?;
         let written = self.copy.write_all(&buffer[..read]);
         written.map_err(|source| LayerError::Copy { path: path(), source })?;
+        let before = self.bytes;
         self.bytes += read as u64;
+        if before / STRETCH != self.bytes / STRETCH {
+            // Who needs it on the disk waits less then; where the kernel does not begin, it is as ever.
+            let _ = writeback::begin(self.copy.as_fd());
+        }
         (self.heard)(self.bytes).map_err(|source| LayerError::Read { path: path(), source })?;
         Ok(read)
     }

@@ -7,6 +7,7 @@
 //! pidfd                             how it ended
 //! resolve                           opening a path that must not lead out of a folder
 //! device_filter                     which devices a cgroup may open
+//! writeback                         when files get to the disk
 //! socket_filter transparent         which packets a socket sees, and whose address it has
 //! ```
 //!
@@ -30,3 +31,4 @@ pub mod signals;
 pub mod socket_filter;
 pub mod title;
 pub mod transparent;
+pub mod writeback;

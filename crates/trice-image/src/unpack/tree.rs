@@ -16,6 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use trice_sys::resolve::open_below;
+use trice_sys::writeback;
 
 use super::metadata::{apply, apply_time, apply_to_link, apply_to_node};
 use crate::members::Member;
@@ -26,6 +27,9 @@ const OPEN_FOLDERS: usize = 128;
 
 /// How much is copied at a time.
 const BUFFER_BYTES: usize = 128 << 10;
+
+/// Files of so many bytes are written back to the disk while the next ones are unpacked.
+const WORTH_BEGINNING: u64 = 32 << 10;
 
 /// What is in the way of a member.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +93,10 @@ impl<'a> Tree<'a> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = self.make(&folder, name, || openat(&folder, name, flags, Mode::RUSR | Mode::WUSR))?;
         self.copy(&file, member.size, content)?;
+        if member.size >= WORTH_BEGINNING {
+            // The whole layer will be waited for; where the kernel does not begin now, that takes longer.
+            let _ = writeback::begin(file.as_fd());
+        }
         apply(&file, member)?;
         Ok(apply_time(&file, member.mtime)?)
     }
