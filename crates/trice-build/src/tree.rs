@@ -24,6 +24,7 @@ use rustix::mount::{
     OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, mount_change, move_mount,
     open_tree,
 };
+use trice_runtime::seccomp::machine::KernelVersion;
 use trice_sys::namespace::{Unshare, unshare};
 use trice_sys::resolve::open_below;
 
@@ -68,10 +69,7 @@ impl Tree {
         match layers {
             [] => Self::folder(empty),
             // As overlayfs sees it: without what is mounted in it.
-            [only] => {
-                let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-                Ok(Self { root: open_tree(CWD, only, flags)? })
-            }
+            [only] => Ok(Self { root: detached(only)? }),
             // Without a writable one, the kernel wants two at least.
             several => Ok(Self { root: stack(several, None)? }),
         }
@@ -184,17 +182,28 @@ impl Tree {
     }
 }
 
+/// A folder that every machine has, and that is a place for mounts of a thread's own: what is in it is not needed here.
+const PLACE: &str = "/proc";
+
 /// Stacks layers. The lowest may hold the others, as the root of this machine does, which the kernel takes for a mistake:
 /// that is hidden from it by an overlayfs of the lowest alone.
 fn stack(layers: &[PathBuf], writable: Option<(&Path, &Path)>) -> io::Result<OwnedFd> {
     match layers.split_last() {
         Some((lowest, others)) if others.iter().any(|layer| layer.starts_with(lowest)) => {
-            // A thread has mounts of its own.
-            let hide = || stack_above_hidden(lowest, others, writable);
-            std::thread::scope(|scope| scope.spawn(hide).join().expect("mounting does not panic"))
+            with_own_mounts(|| stack_above_hidden(lowest, others, writable))
         }
         _ => overlay(layers, writable),
     }
+}
+
+/// Carries `work` out in a thread that has its own mounts: nobody else sees what it mounts, and nothing stays.
+fn with_own_mounts<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    let in_thread = || {
+        unshare(Unshare::Mount)?;
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(in_thread).join().expect("mounting does not panic"))
 }
 
 fn stack_above_hidden(
@@ -202,21 +211,26 @@ fn stack_above_hidden(
     others: &[PathBuf],
     writable: Option<(&Path, &Path)>,
 ) -> io::Result<OwnedFd> {
-    // A folder that every machine has, and that is not needed here.
-    const PLACE: &str = "/proc";
-    unshare(Unshare::Mount)?;
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    mount("tmpfs", PLACE, "tmpfs", MountFlags::empty(), None)?;
     let (nothing, hidden) = (Path::new(PLACE).join("nothing"), Path::new(PLACE).join("hidden"));
+    mount("tmpfs", PLACE, "tmpfs", MountFlags::empty(), None)?;
     std::fs::create_dir(&nothing)?;
     std::fs::create_dir(&hidden)?;
     let shown = overlay(&[nothing, lowest.to_owned()], None)?;
-    move_mount(shown, "", CWD, &hidden, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    attach(shown, &hidden)?;
     let layers: Vec<PathBuf> = others.iter().cloned().chain([hidden]).collect();
     overlay(&layers, writable)
 }
 
 fn overlay(layers: &[PathBuf], writable: Option<(&Path, &Path)>) -> io::Result<OwnedFd> {
+    // Kernels before it do not know `lowerdir+`, one layer an option.
+    if (KernelVersion { major: 6, minor: 8 }).is_here() {
+        overlay_by_layers(layers, writable)
+    } else {
+        with_own_mounts(|| overlay_by_options(layers, writable))
+    }
+}
+
+fn overlay_by_layers(layers: &[PathBuf], writable: Option<(&Path, &Path)>) -> io::Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", "overlay")?;
     for layer in layers {
@@ -231,6 +245,47 @@ fn overlay(layers: &[PathBuf], writable: Option<(&Path, &Path)>) -> io::Result<O
     }
     fsconfig_create(context.as_fd())?;
     Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+}
+
+/// The old call has room for a page of options: names of digits are short enough for all of the 500 layers that the kernel
+/// stacks.
+fn overlay_by_options(layers: &[PathBuf], writable: Option<(&Path, &Path)>) -> io::Result<OwnedFd> {
+    let place = Path::new(PLACE);
+    // All are found before the place is covered, which some of them may be in.
+    let trees = layers.iter().map(|layer| detached(layer)).collect::<io::Result<Vec<_>>>()?;
+    let scratch = writable.map(|(upper, _)| detached(upper.parent().unwrap_or(upper))).transpose()?;
+    mount("tmpfs", place, "tmpfs", MountFlags::empty(), None)?;
+    for (number, tree) in trees.into_iter().enumerate() {
+        let at = place.join(number.to_string());
+        std::fs::create_dir(&at)?;
+        attach(tree, &at)?;
+    }
+    let names: Vec<String> = (0..layers.len()).map(|number| number.to_string()).collect();
+    let mut options = format!("lowerdir={}", names.join(":"));
+    if let (Some((upper, work)), Some(scratch)) = (writable, scratch) {
+        let at = place.join("scratch");
+        std::fs::create_dir(&at)?;
+        attach(scratch, &at)?;
+        // Both are in one folder, as the kernel wants them on one mount.
+        let [upper, work] =
+            [upper, work].map(|path| path.file_name().unwrap_or_default().display().to_string());
+        options += &format!(",upperdir=scratch/{upper},workdir=scratch/{work},redirect_dir=off,metacopy=off");
+    }
+    let root = place.join("root");
+    std::fs::create_dir(&root)?;
+    rustix::process::chdir(place)?;
+    let options = std::ffi::CString::new(options)?;
+    mount("overlay", &root, "overlay", MountFlags::empty(), Some(options.as_c_str()))?;
+    detached(&root)
+}
+
+/// Returns the folder at `path` as a mount that is nowhere.
+fn detached(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?)
+}
+
+fn attach(tree: OwnedFd, at: &Path) -> io::Result<()> {
+    Ok(move_mount(tree, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
 fn parts_from_the_end(path: &Path) -> Vec<OsString> {
@@ -285,4 +340,104 @@ pub(crate) fn names(folder: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
     }
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// A folder of a test's own, which goes with it.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let place = std::env::temp_dir().join(format!("trice-stack-{}-{number}", std::process::id()));
+            std::fs::create_dir_all(&place).unwrap();
+            Self(place)
+        }
+
+        /// Makes a layer with a file that says `text`.
+        fn layer(&self, name: &str, file: &str, text: &str) -> PathBuf {
+            let layer = self.0.join(name);
+            std::fs::create_dir_all(&layer).unwrap();
+            std::fs::write(layer.join(file), text).unwrap();
+            layer
+        }
+
+        fn folder(&self, path: &str) -> PathBuf {
+            let folder = self.0.join(path);
+            std::fs::create_dir_all(&folder).unwrap();
+            folder
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    type Stack = fn(&[PathBuf], Option<(&Path, &Path)>) -> io::Result<OwnedFd>;
+
+    /// The way of this kernel, and that of those before it.
+    fn ways() -> [Stack; 2] {
+        [overlay, |layers, writable| with_own_mounts(|| overlay_by_options(layers, writable))]
+    }
+
+    #[test]
+    fn layers_are_stacked_by_the_call_that_the_kernel_has_and_by_the_old_one() {
+        for way in ways() {
+            for count in [2, 127, 400] {
+                let place = Place::new();
+                let layers: Vec<_> =
+                    (0..count).map(|n| place.layer(&n.to_string(), &format!("own-{n}"), "")).collect();
+                std::fs::write(layers[0].join("same"), "top").unwrap();
+                std::fs::write(layers[1].join("same"), "below").unwrap();
+                let tree = Tree { root: way(&layers, None).unwrap() };
+                assert_eq!(tree.text(Path::new("/same")), "top");
+                let root = tree.open_to_read(Path::new("/")).unwrap();
+                assert_eq!(names(root.as_fd()).unwrap().len(), count + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_in_the_upper_folder() {
+        for way in ways() {
+            let place = Place::new();
+            let layers = [place.layer("a", "kept", "a"), place.layer("b", "changed", "b")];
+            let (upper, work) = (place.folder("scratch/upper"), place.folder("scratch/work"));
+            let tree = Tree { root: way(&layers, Some((&upper, &work))).unwrap() };
+            let file = tree
+                .open_with(Path::new("/changed"), OFlags::WRONLY | OFlags::TRUNC)
+                .map(File::from)
+                .unwrap();
+            io::Write::write_all(&mut &file, b"anew").unwrap();
+            drop((file, tree));
+            assert_eq!(std::fs::read_to_string(upper.join("changed")).unwrap(), "anew");
+            assert_eq!(names(File::open(&upper).unwrap().as_fd()).unwrap(), ["changed"]);
+            assert_eq!(std::fs::read_to_string(place.0.join("b/changed")).unwrap(), "b");
+        }
+    }
+
+    #[test]
+    fn a_layer_may_lie_in_the_lowest_one() {
+        let place = Place::new();
+        let layers = [place.layer("machine/data/a", "a", "a"), place.layer("machine", "b", "b")];
+        let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let before = mounts();
+        let tree = Tree::of_layers(&layers, &place.0).unwrap();
+        assert_eq!(
+            (tree.text(Path::new("/a")), tree.text(Path::new("/b"))),
+            ("a".to_owned(), "b".to_owned())
+        );
+        let (upper, work) = (place.folder("scratch/upper"), place.folder("scratch/work"));
+        let tree = Tree::writable(&layers, &place.0, &upper, &work).unwrap();
+        assert_eq!(tree.text(Path::new("/data/a/a")), "a");
+        assert_eq!(mounts(), before, "nothing is mounted where others see it");
+    }
 }
