@@ -1,7 +1,7 @@
 //! What networks cost on this machine, in a network namespace that is gone afterwards.
 //!
 //! ```text
-//! cargo run --release -p trice-network --example measure [INSTANCES] [PORTS]
+//! cargo run --release -p trice-network --example network_cost [INSTANCES] [PORTS]
 //! ```
 //!
 //! It takes root. Each line is the median and the best of several runs: the kernel's lock for network links is one for
