@@ -97,6 +97,18 @@ fn up_ends_with_the_code_that_it_is_told_to() {
 }
 
 #[test]
+fn a_service_comes_without_what_it_depends_on_where_that_is_asked_for() {
+    let text = "name: needs\nx-p: &p { image: 'rootfs:/', command: sleep 1000, network_mode: none }\n\
+        services:\n  below: *p\n  above: { <<: *p, depends_on: [below] }\n";
+    scenario_of(text, |needs| {
+        needs.trice("up -d --no-deps above").success();
+        assert_eq!(needs.states(), ["needs-above-1 running"]);
+        needs.trice("up -d above").success();
+        assert_eq!(needs.states(), ["needs-above-1 running", "needs-below-1 running"]);
+    });
+}
+
+#[test]
 fn services_that_left_the_file_are_orphans() {
     let with = |services: &str| {
         format!("name: change\nx-p: &p {{ image: 'rootfs:/', command: sleep 1000 }}\nservices:\n{services}")
@@ -363,6 +375,15 @@ fn ports_and_projects_are_listed() {
 #[test]
 fn what_needs_no_engine_starts_none() {
     scenario(DESK, |desk| {
+        let version = env!("CARGO_PKG_VERSION");
+        for (line, told) in [
+            ("version", format!("trice version {version}\n")),
+            ("--version", format!("trice version {version}\n")),
+            ("version --short", format!("{version}\n")),
+            ("version --format json", format!("{{\"version\":\"{version}\"}}\n")),
+        ] {
+            assert_eq!(desk.trice(line).success().stdout(), told, "{line}");
+        }
         desk.trice("config").success();
         desk.trice("config --services").success();
         desk.trice("version").success();

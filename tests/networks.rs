@@ -73,6 +73,20 @@ fn a_port_is_reached_by_both_versions_of_ip_and_a_random_one_stays_the_same() {
 }
 
 #[test]
+fn a_replica_is_answered_no_more_once_it_was_removed() {
+    let text = "name: nets\nx-p: &p { image: 'rootfs:/', command: sleep 1000, stop_grace_period: 0s }\n\
+        services:\n  web: *p\n  tool: *p\n";
+    scenario_of(text, |nets| {
+        nets.trice("up -d").success();
+        let found = || nets.shell("tool", "getent ahostsv4 web | cut -d ' ' -f 1 | sort -u | wc -l");
+        for replicas in [4, 1, 3, 2, 5, 1] {
+            nets.trice(&format!("scale web={replicas}")).success();
+            assert_eq!(found().trim(), replicas.to_string());
+        }
+    });
+}
+
+#[test]
 fn a_container_joins_and_leaves_a_network_by_hand_and_its_program_runs_on() {
     scenario_of(TWO, |nets| {
         nets.trice("up -d").success();

@@ -16,10 +16,10 @@ use crate::stamps::Stamps;
 use crate::tree::Tree;
 
 /// A folder with a context and a place for copies, that goes when it is dropped.
-struct Place(PathBuf);
+pub(crate) struct Place(pub(crate) PathBuf);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("trice-build-{}-{number}", std::process::id()));
@@ -29,7 +29,7 @@ impl Place {
         Self(path)
     }
 
-    fn file(&self, path: &str, text: &str) -> PathBuf {
+    pub(crate) fn file(&self, path: &str, text: &str) -> PathBuf {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();

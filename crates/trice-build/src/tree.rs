@@ -344,41 +344,22 @@ pub(crate) fn names(folder: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use super::*;
+    use crate::tests::Place;
 
-    /// A folder of a test's own, which goes with it.
-    struct Place(PathBuf);
-
-    impl Place {
-        fn new() -> Self {
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let place = std::env::temp_dir().join(format!("trice-stack-{}-{number}", std::process::id()));
-            std::fs::create_dir_all(&place).unwrap();
-            Self(place)
-        }
-
-        /// Makes a layer with a file that says `text`.
-        fn layer(&self, name: &str, file: &str, text: &str) -> PathBuf {
-            let layer = self.0.join(name);
-            std::fs::create_dir_all(&layer).unwrap();
-            std::fs::write(layer.join(file), text).unwrap();
-            layer
-        }
-
-        fn folder(&self, path: &str) -> PathBuf {
-            let folder = self.0.join(path);
-            std::fs::create_dir_all(&folder).unwrap();
-            folder
-        }
+    /// Makes a layer with a file that says `text`.
+    fn layer(place: &Place, name: &str, file: &str, text: &str) -> PathBuf {
+        place.file(&format!("{name}/{file}"), text);
+        place.0.join(name)
     }
 
-    impl Drop for Place {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+    /// Makes the upper and work folders of an overlayfs.
+    fn scratch(place: &Place) -> [PathBuf; 2] {
+        ["upper", "work"].map(|name| {
+            let folder = place.0.join("scratch").join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            folder
+        })
     }
 
     type Stack = fn(&[PathBuf], Option<(&Path, &Path)>) -> io::Result<OwnedFd>;
@@ -394,7 +375,7 @@ mod tests {
             for count in [2, 127, 400] {
                 let place = Place::new();
                 let layers: Vec<_> =
-                    (0..count).map(|n| place.layer(&n.to_string(), &format!("own-{n}"), "")).collect();
+                    (0..count).map(|n| layer(&place, &n.to_string(), &format!("own-{n}"), "")).collect();
                 std::fs::write(layers[0].join("same"), "top").unwrap();
                 std::fs::write(layers[1].join("same"), "below").unwrap();
                 let tree = Tree { root: way(&layers, None).unwrap() };
@@ -409,8 +390,8 @@ mod tests {
     fn what_is_written_is_in_the_upper_folder() {
         for way in ways() {
             let place = Place::new();
-            let layers = [place.layer("a", "kept", "a"), place.layer("b", "changed", "b")];
-            let (upper, work) = (place.folder("scratch/upper"), place.folder("scratch/work"));
+            let layers = [layer(&place, "a", "kept", "a"), layer(&place, "b", "changed", "b")];
+            let [upper, work] = scratch(&place);
             let tree = Tree { root: way(&layers, Some((&upper, &work))).unwrap() };
             let file = tree
                 .open_with(Path::new("/changed"), OFlags::WRONLY | OFlags::TRUNC)
@@ -427,7 +408,7 @@ mod tests {
     #[test]
     fn a_layer_may_lie_in_the_lowest_one() {
         let place = Place::new();
-        let layers = [place.layer("machine/data/a", "a", "a"), place.layer("machine", "b", "b")];
+        let layers = [layer(&place, "machine/data/a", "a", "a"), layer(&place, "machine", "b", "b")];
         let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let before = mounts();
         let tree = Tree::of_layers(&layers, &place.0).unwrap();
@@ -435,7 +416,7 @@ mod tests {
             (tree.text(Path::new("/a")), tree.text(Path::new("/b"))),
             ("a".to_owned(), "b".to_owned())
         );
-        let (upper, work) = (place.folder("scratch/upper"), place.folder("scratch/work"));
+        let [upper, work] = scratch(&place);
         let tree = Tree::writable(&layers, &place.0, &upper, &work).unwrap();
         assert_eq!(tree.text(Path::new("/data/a/a")), "a");
         assert_eq!(mounts(), before, "nothing is mounted where others see it");
