@@ -269,19 +269,19 @@ impl Work<'_> {
             return Ok(Meant { digest: digest(&tops, counting, stamps)?, tops: Some(tops) });
         };
         let layers = self.layers_of(*step);
-        if layers.iter().any(|layer| layer.standing) {
-            let tops = self.select(from, path, kept, exclude)?;
-            return Ok(Meant { digest: digest(&tops, counting, None)?, tops: Some(tops) });
-        }
+        // What stands on this machine may be another file by now.
+        let lasts = !layers.iter().any(|layer| layer.standing);
         let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
         let what = serde_json::json!([diff_ids, path, kept, exclude, format!("{counting:?}")]);
         let key = blake3::hash(what.to_string().as_bytes()).to_hex().to_string();
-        if let Some(record) = self.tools.store.get::<FilesRecord>(&key)? {
+        if lasts && let Some(record) = self.tools.store.get::<FilesRecord>(&key)? {
             return Ok(Meant { digest: record.digest, tops: None });
         }
         let tops = self.select(from, path, kept, exclude)?;
         let digest = digest(&tops, counting, None)?;
-        self.remember_files(FilesRecord { key, digest: digest.clone() });
+        if lasts {
+            self.remember_files(FilesRecord { key, digest: digest.clone() });
+        }
         Ok(Meant { digest, tops: Some(tops) })
     }
 

@@ -317,17 +317,18 @@ impl Images {
     /// Returns what a container needs of an image. Of a layer that occurs twice the upper one counts, which
     /// overlayfs insists on, and below one that hides everything there is nothing.
     fn observed(&self, image: ImageRecord) -> ObservedImage {
-        let mut layers: Vec<PathBuf> = Vec::new();
+        let (mut layers, mut rootfs) = (Vec::new(), image.rootfs);
         for layer in image.layers.iter().rev() {
             let root = self.layout.root_of(&layer.diff_id);
             if !layers.contains(&root) {
                 layers.push(root);
             }
             if layer.opaque {
-                return ObservedImage { id: image.id.to_string(), layers, config: image.config };
+                rootfs = None;
+                break;
             }
         }
-        layers.extend(image.rootfs);
+        layers.extend(rootfs);
         ObservedImage { id: image.id.to_string(), layers, config: image.config }
     }
 }

@@ -136,6 +136,8 @@ impl Keeper {
                 return Next::Leave;
             }
         }
+        // Nobody waits for what it let go of: the next engine could take a late word of it for one of its own.
+        self.parting.clear();
         self.engines.bury(self.epoll.as_fd());
         Next::Go
     }

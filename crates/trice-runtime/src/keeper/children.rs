@@ -117,9 +117,10 @@ impl Children {
 
     /// Takes in that a child has no copies any more; tells whether that is what `token` stands for.
     pub(super) fn came_apart(&mut self, token: u64, epoll: BorrowedFd<'_>) -> bool {
-        let apart = self.copies.remove(&token);
+        let Some(apart) = self.copies.remove(&token) else { return false };
         // A younger child may have a copy of it, and would be told of without an end.
-        apart.is_some_and(|apart| epoll::delete(epoll, &apart).is_ok())
+        let _ = epoll::delete(epoll, &apart);
+        true
     }
 
     /// Reaps the child that `token` stands for; `None` if it has not ended.
