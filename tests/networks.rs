@@ -73,6 +73,29 @@ fn a_port_is_reached_by_both_versions_of_ip_and_a_random_one_stays_the_same() {
 }
 
 #[test]
+fn a_route_that_comes_over_a_network_of_ours_is_told_of() {
+    scenario_of(TWO, |nets| {
+        let first = nets.trice("up -d").success().stderr();
+        assert!(!first.contains("overlaps"), "{first}");
+        let inspected = nets.trice("network inspect nets_back").success().stdout();
+        let inspected: Value = serde_json::from_str(&inspected).unwrap();
+        let subnet = inspected[0]["IPAM"]["Config"][0]["Subnet"].as_str().unwrap();
+        let half = subnet.replace(".0/24", ".128/25");
+        // As a VPN would.
+        run("ip", &["link", "add", "vpn0", "type", "veth", "peer", "name", "vpn1"]);
+        run("ip", &["link", "set", "vpn0", "up"]);
+        run("ip", &["route", "add", &half, "dev", "vpn0"]);
+        let warning = format!("the route to {half} through `vpn0` overlaps {subnet} of network `nets_back`");
+        nets.wait_for("the engine to have seen it", || {
+            nets.trice("up -d").success().stderr().contains(&warning)
+        });
+        let examined = nets.trice("doctor").stdout();
+        assert!(examined.contains(&warning), "{examined}");
+        run("ip", &["link", "delete", "vpn0"]);
+    });
+}
+
+#[test]
 fn a_replica_is_answered_no_more_once_it_was_removed() {
     let text = "name: nets\nx-p: &p { image: 'rootfs:/', command: sleep 1000, stop_grace_period: 0s }\n\
         services:\n  web: *p\n  tool: *p\n";
