@@ -106,7 +106,9 @@ fn another_resolver_of_the_hosts_is_asked_from_then_on() {
         unshare(Unshare::Mount).unwrap();
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
         let folder = |name: &str| nets.home().join("etc").join(name).to_str().unwrap().to_owned();
-        ["upper", "work"].map(|name| fs::create_dir_all(folder(name)).unwrap());
+        for name in ["upper", "work"] {
+            fs::create_dir_all(folder(name)).unwrap();
+        }
         let options = format!("lowerdir=/etc,upperdir={},workdir={}", folder("upper"), folder("work"));
         run("mount", &["-t", "overlay", "overlay", "-o", &options, "/etc"]);
         let resolvers = [("127.0.0.2", "192.0.2.1"), ("127.0.0.3", "192.0.2.2")];
