@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 
@@ -71,8 +71,12 @@ fn resolve_all_names() {
     let host = *resolvers.first().expect("this test needs a resolver in /etc/resolv.conf");
     // One on the loopback is there already.
     run("ip", &["address", "add", &host.to_string(), "dev", "lo"]);
-    let resolver = UdpSocket::bind((host, 53)).unwrap();
-    let IpAddr::V4(address) = THEIRS.parse().unwrap() else { panic!("it is of IPv4") };
+    answer_questions(host, THEIRS.parse().unwrap());
+}
+
+/// Answers questions that come to `resolver`, in this network of the test's: all names have that address.
+pub(crate) fn answer_questions(resolver: IpAddr, address: Ipv4Addr) {
+    let resolver = UdpSocket::bind((resolver, 53)).unwrap();
     thread::spawn(move || {
         let mut packet = [0; 512];
         while let Ok((length, caller)) = resolver.recv_from(&mut packet) {

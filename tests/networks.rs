@@ -1,11 +1,15 @@
 //! Networks: who is reached by whom, by which name and from where.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustix::mount::{MountPropagationFlags, mount_change};
 use serde_json::Value;
+use trice_sys::namespace::{Unshare, unshare};
 
+use crate::build_network::answer_questions;
 use crate::scenario::{Scenario, run, scenario_of};
 
 /// Two services on networks of their own, one of them in both versions of IP, with ports of the host.
@@ -92,6 +96,35 @@ fn a_route_that_comes_over_a_network_of_ours_is_told_of() {
         let examined = nets.trice("doctor").stdout();
         assert!(examined.contains(&warning), "{examined}");
         run("ip", &["link", "delete", "vpn0"]);
+    });
+}
+
+#[test]
+fn another_resolver_of_the_hosts_is_asked_from_then_on() {
+    scenario_of(TWO, |nets| {
+        // A view of `/etc` that this scenario alone has, with its engine.
+        unshare(Unshare::Mount).unwrap();
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+        let folder = |name: &str| nets.home().join("etc").join(name).to_str().unwrap().to_owned();
+        for name in ["upper", "work"] {
+            fs::create_dir_all(folder(name)).unwrap();
+        }
+        let options = format!("lowerdir=/etc,upperdir={},workdir={}", folder("upper"), folder("work"));
+        run("mount", &["-t", "overlay", "overlay", "-o", &options, "/etc"]);
+        let resolvers = [("127.0.0.2", "192.0.2.1"), ("127.0.0.3", "192.0.2.2")];
+        let ask_at = |resolver: &str| {
+            fs::write("/etc/resolv.conf.new", format!("nameserver {resolver}\n")).unwrap();
+            fs::rename("/etc/resolv.conf.new", "/etc/resolv.conf").unwrap();
+        };
+        for (resolver, address) in resolvers {
+            answer_questions(resolver.parse().unwrap(), address.parse().unwrap());
+        }
+        ask_at("127.0.0.2");
+        nets.trice("up -d").success();
+        let found = || nets.shell("web", "getent ahostsv4 far.away.test | cut -d ' ' -f 1 | sort -u");
+        assert_eq!(found(), "192.0.2.1\n");
+        ask_at("127.0.0.3");
+        nets.wait_for("the other resolver to be asked", || found() == "192.0.2.2\n");
     });
 }
 

@@ -26,7 +26,9 @@ use rustix::fs::{CWD, Mode, OFlags, fstatfs, statfs};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, UnmountFlags, open_tree, unmount};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::thread::{
+    CpuSet, LinkNameSpaceType, move_into_link_name_space, sched_getaffinity, sched_setaffinity,
+};
 use trice_sys::mount::{MountAttributes, MountPropagation, set_attributes};
 use trice_sys::namespace::{Unshare, unshare};
 
@@ -74,11 +76,7 @@ impl Vault {
         }
         let orders = match open_pinned(&folder)? {
             Some(namespace) => begin(move || enter(&namespace))?.0,
-            None => {
-                let (orders, namespace) = make(&folder)?;
-                pin(&folder, &namespace)?;
-                orders
-            }
+            None => make_newer(&folder)?,
         };
         Ok(Self { folder, orders: Some(orders) })
     }
@@ -129,8 +127,32 @@ fn open_pinned(folder: &Path) -> io::Result<Option<OwnedFd>> {
     Ok(Some(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
 }
 
-/// Makes the namespace, with a thread in it.
-fn make(folder: &Path) -> io::Result<(Sender<Order>, OwnedFd)> {
+/// Makes the namespace and pins it, and has a thread in it.
+///
+/// The kernel pins a namespace only in one that it numbered before, so that none can come to hold itself. Since 6.18
+/// each processor has a stock of numbers: what is made later on another processor may have a lower one. On that
+/// which made the namespace that we are in, the next number is higher than ours. Which it was is not known any more.
+fn make_newer(folder: &Path) -> io::Result<Sender<Order>> {
+    let allowed = sched_getaffinity(None)?;
+    let each = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).map(|cpu| {
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        one
+    });
+    let mut refused = Errno::LOOP.into();
+    for processors in std::iter::once(allowed).chain(each) {
+        let (orders, namespace) = make(folder, processors)?;
+        match pin(folder, &namespace) {
+            Ok(()) => return Ok(orders),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => refused = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused)
+}
+
+/// Makes the namespace on one of the `processors`, with a thread in it.
+fn make(folder: &Path, processors: CpuSet) -> io::Result<(Sender<Order>, OwnedFd)> {
     // What an engine left that died half-way.
     take_away(folder)?;
     fs::create_dir_all(folder)?;
@@ -138,7 +160,10 @@ fn make(folder: &Path) -> io::Result<(Sender<Order>, OwnedFd)> {
     begin(move || {
         // Opened while there is a `/proc`: the root that comes is empty.
         let own = rustix::fs::open("/proc/thread-self/ns", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let all = sched_getaffinity(None)?;
+        sched_setaffinity(None, &processors)?;
         root::enter_empty(&mount_point, &[])?;
+        sched_setaffinity(None, &all)?;
         Ok(rustix::fs::openat(&own, "mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
     })
 }

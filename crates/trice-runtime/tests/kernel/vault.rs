@@ -4,9 +4,13 @@
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
+use std::thread;
 
+use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use trice_runtime::vault::{Vault, folder, is_supported};
+use trice_sys::namespace::{Unshare, unshare};
 use trice_sys::pidfd::exit_status;
 use trice_test::traces;
 
@@ -17,6 +21,7 @@ tests![
     a_status_survives_all_who_knew_of_it,
     the_host_sees_two_mounts_however_many_are_kept,
     what_was_left_half_made_is_made_anew,
+    a_namespace_that_any_processor_made_can_keep_it,
 ];
 
 /// Says so aloud where the kernel cannot.
@@ -103,4 +108,40 @@ fn what_was_left_half_made_is_made_anew() {
         vault.leave().unwrap();
         vault.leave().unwrap();
     });
+}
+
+/// The numbers of namespaces come from a stock of each processor since Linux 6.18, and who has the lower number may not
+/// be pinned in who has the higher one.
+fn a_namespace_that_any_processor_made_can_keep_it() {
+    with_folders(|folders| {
+        let allowed = sched_getaffinity(None).unwrap();
+        let each = || (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+        for (ours, theirs) in each().flat_map(|ours| each().map(move |theirs| (ours, theirs))) {
+            let run = folders.top.join(format!("{ours}-{theirs}"));
+            fs::create_dir(&run).unwrap();
+            let all = allowed;
+            thread::spawn(move || {
+                sched_setaffinity(None, &only(ours)).unwrap();
+                unshare(Unshare::Mount).unwrap();
+                mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).unwrap();
+                // The engine's may run anywhere, and happens to begin here.
+                sched_setaffinity(None, &only(theirs)).unwrap();
+                sched_setaffinity(None, &all).unwrap();
+                let vault = Vault::open(&run).unwrap();
+                let (mut child, pidfd) = waiting(3);
+                vault.keep("one", pidfd).unwrap();
+                child.wait().unwrap();
+                assert_eq!(status(&vault, "one"), Some(3 << 8));
+                vault.leave().unwrap();
+            })
+            .join()
+            .unwrap();
+        }
+    });
+}
+
+fn only(cpu: usize) -> CpuSet {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    set
 }
