@@ -228,7 +228,7 @@ impl Scenario {
         assert!(gone.is_ok(), "left behind:\n{}", left.join("\n"));
     }
 
-    /// Returns what is on the machine: processes, mounts, cgroups, links, tables, files of containers and volumes.
+    /// Returns what is on the machine: processes, mounts, cgroups, links, tables, rules, files of containers and volumes.
     pub(crate) fn traces(&self) -> Vec<String> {
         let realm = Realm::new(&self.run_directory(), "");
         let mut traces = traces::of(realm.tag(), &self.home);
@@ -237,6 +237,11 @@ impl Scenario {
         traces.extend(links.map(|line| format!("link {line}")));
         let tables = run("nft", &["list", "tables"]);
         traces.extend(tables.lines().map(|line| format!("nftables {line}")));
+        for version in ["-4", "-6"] {
+            let rules = run("ip", &[version, "rule"]);
+            let marked = rules.lines().filter(|line| line.contains("fwmark"));
+            traces.extend(marked.map(|line| format!("rule {version} {line}")));
+        }
         for folder in ["data/containers", "data/volumes", "data/trash", "data/tmp", "run/containers"] {
             let files = traces::files(&self.home.join(folder));
             traces.extend(files.into_iter().map(|file| format!("file {file}")));

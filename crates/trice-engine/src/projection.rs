@@ -21,7 +21,8 @@ impl Engine {
             return;
         }
         self.backends.names.replace(&self.all_names());
-        let diverted = self.diverts();
+        // An engine before this one may have left it behind.
+        let diverted = self.admitted.is_none() || self.diverts();
         if std::mem::take(&mut self.ground.changed) {
             self.set_firewall(trice_plan::building::firewall(&self.world.found, &self.backends.realm));
         }
@@ -31,7 +32,7 @@ impl Engine {
         self.admit();
         if diverted
             && !self.diverts()
-            && let Err(error) = divert::end()
+            && let Err(error) = divert::end(self.backends.realm.way_back())
         {
             tracing::error!(error = &error as &dyn std::error::Error, "end the proxy's way back");
         }

@@ -452,6 +452,8 @@ pub struct FirewallSpec {
     pub guarded: Vec<GuardedPort>,
     /// The host's ports that lead to containers.
     pub published: Vec<FirewallPort>,
+    /// The number of the table of routes by which answers to the engine's proxy come back to it.
+    pub way_back: u32,
 }
 
 /// A bridge as the packet filter sees it.

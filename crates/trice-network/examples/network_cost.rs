@@ -217,7 +217,7 @@ fn firewall(network: &NetworkSpec, ports: u16, backends: u8) -> FirewallSpec {
     FirewallSpec {
         table: "trice-measure".to_owned(),
         bridges: vec![bridge],
-        guarded: Vec::new(),
         published: (20_000..20_000 + ports).map(published).collect(),
+        ..FirewallSpec::default()
     }
 }

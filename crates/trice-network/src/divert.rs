@@ -18,7 +18,8 @@ use rustix::io::Errno;
 
 use crate::netlink::{Batch, Netlink, NetlinkError, NetlinkFamily, flag};
 
-/// What the packets are marked with, and the number of the table: the letters of the program's name.
+/// What the packets are marked with: the letters of the program's name. All engines in a network namespace have it in
+/// common, and each its own table of routes, so that one that ends takes away nothing of another's.
 pub(crate) const MARK: u32 = u32::from_be_bytes(*b"tric");
 /// When the rule is asked: before the main table. Without a number the kernel takes another one each time.
 const PRIORITY: u32 = 0x7472;
@@ -33,29 +34,35 @@ pub enum DivertError {
     Change(#[source] NetlinkError),
 }
 
-/// Has marked packets end on this machine.
+/// Has marked packets end on this machine, by the routes' table with the number `table`.
 ///
 /// # Errors
 /// [`DivertError`].
-pub fn begin() -> Result<(), DivertError> {
-    change(true)
+pub fn begin(table: u32) -> Result<(), DivertError> {
+    change(table, true)
 }
 
 /// Undoes that. That there is nothing to undo does not hinder.
 ///
 /// # Errors
 /// [`DivertError`].
-pub fn end() -> Result<(), DivertError> {
-    change(false)
+pub fn end(table: u32) -> Result<(), DivertError> {
+    change(table, false)
 }
 
-fn change(wanted: bool) -> Result<(), DivertError> {
+fn change(table: u32, wanted: bool) -> Result<(), DivertError> {
     let mut netlink = Netlink::open(NetlinkFamily::Route).map_err(DivertError::Change)?;
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let (rule, route) = if wanted {
-            (RouteNetlinkMessage::NewRule(rule(family)), RouteNetlinkMessage::NewRoute(route(family)))
+            (
+                RouteNetlinkMessage::NewRule(rule(table, family)),
+                RouteNetlinkMessage::NewRoute(route(table, family)),
+            )
         } else {
-            (RouteNetlinkMessage::DelRule(rule(family)), RouteNetlinkMessage::DelRoute(route(family)))
+            (
+                RouteNetlinkMessage::DelRule(rule(table, family)),
+                RouteNetlinkMessage::DelRoute(route(table, family)),
+            )
         };
         let flags = if wanted { flag::CREATE_NEW } else { flag::CHANGE };
         for message in [rule, route] {
@@ -77,25 +84,25 @@ fn change(wanted: bool) -> Result<(), DivertError> {
     Ok(())
 }
 
-fn rule(family: AddressFamily) -> RuleMessage {
+fn rule(table: u32, family: AddressFamily) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = family;
     message.header.action = RuleAction::ToTable;
     message.attributes.extend([
         RuleAttribute::Priority(PRIORITY),
         RuleAttribute::FwMark(MARK),
-        RuleAttribute::Table(MARK),
+        RuleAttribute::Table(table),
     ]);
     message
 }
 
-fn route(family: AddressFamily) -> RouteMessage {
+fn route(table: u32, family: AddressFamily) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family;
     message.header.table = RouteHeader::RT_TABLE_UNSPEC;
     message.header.protocol = RouteProtocol::Boot;
     message.header.scope = RouteScope::Host;
     message.header.kind = RouteType::Local;
-    message.attributes.extend([RouteAttribute::Table(MARK), RouteAttribute::Oif(LO)]);
+    message.attributes.extend([RouteAttribute::Table(table), RouteAttribute::Oif(LO)]);
     message
 }

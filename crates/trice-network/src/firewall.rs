@@ -75,7 +75,7 @@ pub fn apply_firewall(owner: &mut TableOwner, spec: &FirewallSpec) -> Result<Gua
     }
     forwarding::allow(&spec.bridges)?;
     if spec.published.iter().any(|port| port.way == Way::Transparent) {
-        divert::begin()?;
+        divert::begin(spec.way_back)?;
     }
     forget_stale_flows(&spec.published)?;
     Ok(guarding)

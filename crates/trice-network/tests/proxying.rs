@@ -9,12 +9,16 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use trice_model::network::Way;
 use trice_model::port::Protocol::{self, Tcp, Udp};
+use trice_network::divert;
 use trice_network::port::reserve_port;
 use trice_network::proxy::{Proxy, Targets, serve};
 
 use crate::place::{Place, REFUSAL, SOON, ask_udp_from};
 use crate::server::Server;
-use crate::world::{HOST, HOST6, REMOTE, REMOTE6, World, published_port};
+use crate::world::{HOST, HOST6, REMOTE, REMOTE6, WAY_BACK, World, published_port};
+
+/// The table of routes of another engine.
+const OTHERS: u32 = 4343;
 
 /// An engine's proxy for one port, on a thread in the host's namespace.
 struct Engine {
@@ -126,6 +130,11 @@ fn a_port_that_respects_the_hosts_packet_filter_keeps_the_callers_address_and_ob
             world.firewall.published.last_mut().unwrap().way = Way::Transparent;
         }
         world.apply();
+        world.host.run(|| {
+            // Another engine in this namespace comes and goes.
+            divert::begin(OTHERS).unwrap();
+            divert::end(OTHERS).unwrap();
+        });
         world.with_and_without_br_netfilter(|how| {
             let remote = |host: &str| world.remote.ask(protocol, &format!("{host}:8080"));
             assert_eq!(remote(HOST), format!("web {REMOTE}"), "{protocol} {how}");
@@ -144,7 +153,7 @@ fn a_port_that_respects_the_hosts_packet_filter_keeps_the_callers_address_and_ob
         assert_eq!(outcome, REFUSAL, "{protocol}");
         world.host.program("nft delete table inet host");
     }
-    world.host.run(trice_network::divert::end).unwrap();
+    world.host.run(|| divert::end(WAY_BACK)).unwrap();
     for version in ["-4", "-6"] {
         assert!(!world.host.ip(&format!("{version} rule show")).contains("0x74726963"));
     }

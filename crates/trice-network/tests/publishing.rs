@@ -171,12 +171,7 @@ fn without_the_packet_filter_no_udp_flow_goes_on() {
     let mut world = World::new(&["front"]);
     // As long as another project has one too, the kernel goes on to translate the connections that it knows.
     let mut their_engine = world.host.run(|| TableOwner::open().unwrap());
-    let theirs = FirewallSpec {
-        table: "trice-test-other".to_owned(),
-        bridges: Vec::new(),
-        guarded: Vec::new(),
-        published: Vec::new(),
-    };
+    let theirs = FirewallSpec { table: "trice-test-other".to_owned(), ..FirewallSpec::default() };
     world.host.run(|| apply_firewall(&mut their_engine, &theirs)).unwrap();
     let (web, _web) = world.server("web", "front", 2, Udp, 53);
     world.publish("53/udp", &[backend(&web, 53)]);

@@ -136,12 +136,7 @@ fn two_projects_side_by_side_do_not_reach_each_other_but_by_published_ports() {
     let mut world = World::new(&["front", "other"]);
     // The network `other` becomes another project's: it has a table of its own.
     let bridges = world.firewall.bridges.split_off(1);
-    let theirs = FirewallSpec {
-        table: "trice-test-other".to_owned(),
-        bridges,
-        guarded: Vec::new(),
-        published: Vec::new(),
-    };
+    let theirs = FirewallSpec { table: "trice-test-other".to_owned(), bridges, ..FirewallSpec::default() };
     let (a, _a) = world.server("a", "front", 2, Tcp, 80);
     let (b, _b) = world.server("b", "other", 2, Tcp, 80);
     world.publish("8080", &[format!("{}:80", a.address()).parse().unwrap()]);

@@ -16,7 +16,7 @@ const TABLE: &str = "trice-test-shop";
 fn spec(ports: &[&str]) -> FirewallSpec {
     let backends: Vec<SocketAddr> = vec!["10.77.1.2:80".parse().unwrap()];
     let published = ports.iter().map(|port| published(port, &backends)).collect();
-    FirewallSpec { table: TABLE.to_owned(), bridges: Vec::new(), guarded: Vec::new(), published }
+    FirewallSpec { table: TABLE.to_owned(), published, ..FirewallSpec::default() }
 }
 
 /// An engine on `place`, which owns its table until it is dropped.

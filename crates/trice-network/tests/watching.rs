@@ -19,7 +19,7 @@ fn routes_and_packet_filters_of_others_are_heard_of_and_our_own_filters_are_not(
         // Our own table makes no noise: what is heard first is what comes after it.
         let mut owner = TableOwner::open().unwrap();
         let (bridges, guarded, published) = (Vec::new(), Vec::new(), Vec::new());
-        let spec = FirewallSpec { table: "trice-test".to_owned(), bridges, guarded, published };
+        let spec = FirewallSpec { table: "trice-test".to_owned(), bridges, guarded, published, way_back: 0 };
         apply_firewall(&mut owner, &spec).unwrap();
         let quiet = watch.next(Some(Duration::from_millis(50))).unwrap_err();
         assert_eq!(quiet.kind(), ErrorKind::TimedOut);

@@ -27,6 +27,8 @@ use trice_network::resolver::DnsSockets;
 use crate::place::{Place, attach, attach_ipv6};
 use crate::server::Server;
 
+/// The table of routes by which answers to the proxy come back.
+pub(crate) const WAY_BACK: u32 = 4242;
 pub(crate) const HOST: &str = "192.0.2.1";
 pub(crate) const REMOTE: &str = "192.0.2.2";
 pub(crate) const HOST6: &str = "2001:db8::1";
@@ -87,6 +89,7 @@ impl World {
             bridges: networks.values().map(firewall_bridge).collect(),
             guarded: Vec::new(),
             published: Vec::new(),
+            way_back: WAY_BACK,
         };
         for spec in networks.values() {
             host.run(|| create_network(spec)).unwrap();

@@ -145,6 +145,7 @@ pub fn firewall(found: &Found, realm: &Realm) -> FirewallSpec {
         bridges: found.building.network.iter().filter_map(firewall::bridge_of).collect(),
         guarded: endpoints.filter_map(firewall::guarded_port).collect(),
         published: Vec::new(),
+        way_back: realm.way_back(),
     }
 }
 

@@ -25,6 +25,7 @@ pub fn firewall(found: &Found, realm: &Realm, project: &ProjectName) -> Firewall
         bridges: bridges(found, project),
         guarded: guarded(found, project),
         published: published(found, project),
+        way_back: realm.way_back(),
     }
 }
 

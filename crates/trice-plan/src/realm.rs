@@ -45,6 +45,12 @@ impl Realm {
         &self.tag
     }
 
+    /// Returns the number of this engine's table of routes; those below 2^31 are left to people.
+    pub fn way_back(&self) -> u32 {
+        let digits = self.tag.bytes().take(8).filter_map(|digit| char::from(digit).to_digit(16));
+        digits.fold(0, |number, digit| number << 4 | digit) | 1 << 31
+    }
+
     /// Returns what tells this machine from all others.
     pub fn machine(&self) -> &str {
         &self.machine

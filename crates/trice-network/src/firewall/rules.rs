@@ -287,6 +287,7 @@ mod tests {
                 port("192.0.2.1", 9092, Protocol::Udp, &[]),
                 transparent,
             ],
+            way_back: 0,
         };
         [table(&spec).unwrap(), guard::table(&spec)]
     }
@@ -534,8 +535,8 @@ mod tests {
         let spec = FirewallSpec {
             table: "trice-4f2a-shop".to_owned(),
             bridges: vec![bridge("tr4f2afront", &["172.18.0.0/24"], false, true)],
-            guarded: Vec::new(),
             published: vec![port("0.0.0.0", 8080, Protocol::Tcp, &["172.18.0.2:80"])],
+            ..FirewallSpec::default()
         };
         let text = table(&spec).unwrap().to_string();
         assert!(!text.contains("ip6") && !text.contains("ipv6"), "{text}");
