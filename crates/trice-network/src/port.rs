@@ -83,12 +83,13 @@ fn keep(port: &PublishedPort) -> rustix::io::Result<OwnedFd> {
     }
     drop_all(socket.as_fd()).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))?;
     match port.target.protocol {
-        Protocol::Tcp | Protocol::Sctp => {
+        Protocol::Tcp => {
             set_socket_reuseaddr(&socket, true)?; // connections of an earlier program may still be dying
             bind(&socket, &address)?;
             listen(&socket, 1)?;
         }
-        Protocol::Udp => bind(&socket, &address)?, // reuse would mean sharing
+        // Reuse would mean sharing. SCTP is refused by the kernel as long as nobody listens, and by no packet filter.
+        Protocol::Udp | Protocol::Sctp => bind(&socket, &address)?,
     }
     Ok(socket)
 }

@@ -8,6 +8,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, ipproto, socket_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use trice_model::port::Protocol;
 use trice_sys::namespace::{Unshare, unshare};
@@ -92,6 +95,24 @@ impl Place {
         })
     }
 
+    /// Returns what an SCTP server at `address` says.
+    pub(crate) fn ask_sctp(&self, address: &str, patience: Duration) -> io::Result<String> {
+        let address: SocketAddr = address.parse().unwrap();
+        self.run(|| {
+            let socket = sctp_socket(address)?;
+            // It is also how long to wait for the connection.
+            set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
+            set_socket_timeout(&socket, Timeout::Recv, Some(patience))?;
+            connect(&socket, &address).map_err(|errno| match errno {
+                Errno::INPROGRESS => io::ErrorKind::TimedOut.into(),
+                other => io::Error::from(other),
+            })?;
+            let mut answer = String::new();
+            TcpStream::from(socket).read_to_string(&mut answer)?;
+            Ok(answer)
+        })
+    }
+
     /// Returns what a UDP server at `address` says.
     pub(crate) fn ask_udp(&self, address: &str, patience: Duration) -> io::Result<String> {
         let any = if address.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
@@ -104,7 +125,7 @@ impl Place {
         let answer = match protocol {
             Protocol::Tcp => self.ask_tcp(address, SOON),
             Protocol::Udp => self.ask_udp(address, SOON),
-            Protocol::Sctp => panic!("no test speaks SCTP"),
+            Protocol::Sctp => self.ask_sctp(address, SOON),
         };
         answer.unwrap_or_else(|error| panic!("nobody answers at {address}/{protocol}: {error}"))
     }
@@ -114,7 +135,7 @@ impl Place {
         outcome(match protocol {
             Protocol::Tcp => self.ask_tcp(address, NEVER),
             Protocol::Udp => self.ask_udp(address, NEVER),
-            Protocol::Sctp => panic!("no test speaks SCTP"),
+            Protocol::Sctp => self.ask_sctp(address, NEVER),
         })
     }
 
@@ -123,7 +144,7 @@ impl Place {
         outcome(match protocol {
             Protocol::Tcp => self.ask_tcp(address, SOON),
             Protocol::Udp => self.ask_udp(address, SOON),
-            Protocol::Sctp => panic!("no test speaks SCTP"),
+            Protocol::Sctp => self.ask_sctp(address, SOON),
         })
     }
 
@@ -141,6 +162,30 @@ impl Place {
         self.ip("rule add preference 2 lookup local");
         self.ip("rule delete preference 0");
     }
+}
+
+/// Opens a socket for one association of the version of IP that `address` is of.
+pub(crate) fn sctp_socket(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::SCTP))
+}
+
+/// The protocols that ports are of. Says so aloud where the kernel lacks one; that of `tests/vm/run` has all.
+#[allow(clippy::print_stderr, reason = "a test says aloud what this machine cannot")]
+pub(crate) fn spoken() -> Vec<Protocol> {
+    if sctp_socket(SocketAddr::from(([0; 4], 0))).is_ok() {
+        vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+    } else {
+        eprintln!("this kernel speaks no SCTP");
+        vec![Protocol::Tcp, Protocol::Udp]
+    }
+}
+
+/// Tells whether nobody can remove a table of an engine's: Linux 6.9 and later.
+pub(crate) fn owned_tables_persist() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(9))
 }
 
 fn outcome(result: io::Result<String>) -> String {

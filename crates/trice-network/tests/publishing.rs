@@ -9,7 +9,7 @@ use trice_network::firewall::apply_firewall;
 use trice_network::nftables::TableOwner;
 use trice_network::port::reserve_port;
 
-use crate::place::{REFUSAL, SILENCE, SOON, ask_udp_from};
+use crate::place::{REFUSAL, SILENCE, SOON, ask_udp_from, spoken};
 use crate::server::Server;
 use crate::world::{HOST, Instance, REMOTE, World, published_port};
 
@@ -21,7 +21,7 @@ fn backend(instance: &Instance, port: u16) -> SocketAddr {
 fn a_published_port_is_reached_from_outside_with_the_callers_address() {
     let mut world = World::new(&["front"]);
     let web = world.instance("web", &["front"], 2);
-    for protocol in [Tcp, Udp] {
+    for protocol in spoken() {
         let _server = Server::start(&web.place, protocol, "0.0.0.0:80", "web");
         world.publish(&format!("8080/{protocol}"), &[backend(&web, 80)]);
         world.with_and_without_br_netfilter(|how| {
@@ -35,7 +35,7 @@ fn a_published_port_is_reached_from_outside_with_the_callers_address() {
 fn a_published_port_is_reached_from_the_host_itself_by_any_of_its_addresses() {
     let mut world = World::new(&["front"]);
     let web = world.instance("web", &["front"], 2);
-    for protocol in [Tcp, Udp] {
+    for protocol in spoken() {
         let _server = Server::start(&web.place, protocol, "0.0.0.0:80", "web");
         world.publish(&format!("8080/{protocol}"), &[backend(&web, 80)]);
         world.with_and_without_br_netfilter(|how| {
@@ -52,7 +52,7 @@ fn a_container_reaches_the_published_port_of_itself_of_its_neighbour_and_of_anot
     let mut world = World::new(&["front", "back"]);
     let web = world.instance("web", &["front"], 2);
     let (neighbour, other) = (world.instance("n", &["front"], 3), world.instance("o", &["back"], 3));
-    for protocol in [Tcp, Udp] {
+    for protocol in spoken() {
         let _server = Server::start(&web.place, protocol, "0.0.0.0:80", "web");
         world.publish(&format!("8080/{protocol}"), &[backend(&web, 80)]);
         world.with_and_without_br_netfilter(|how| {
@@ -118,7 +118,7 @@ fn a_published_port_without_a_container_refuses_at_once() {
     world.remote.program("nft add chain ip deaf input { type filter hook input priority 0 ; }");
     world.remote.program("nft add rule ip deaf input icmp type destination-unreachable @th,136,8 6 drop");
     for (port, at) in [("8080", HOST), ("192.0.2.1:8081", HOST), ("127.0.0.1:8082", "127.0.0.1")] {
-        for protocol in [Tcp, Udp] {
+        for protocol in spoken() {
             let published = format!("{port}/{protocol}");
             let _kept = world.host.run(|| reserve_port(&published_port(&published))).unwrap();
             world.publish(&published, &[]);

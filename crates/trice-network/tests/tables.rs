@@ -8,7 +8,7 @@ use trice_model::network::{FirewallBridge, FirewallSpec};
 use trice_network::firewall::{FirewallError, apply_firewall, observe_firewalls, remove_firewall};
 use trice_network::nftables::{NftablesError, TableOwner};
 
-use crate::place::Place;
+use crate::place::{Place, owned_tables_persist};
 use crate::world::published;
 
 const TABLE: &str = "trice-test-shop";
@@ -163,11 +163,4 @@ fn networks_that_touch_or_overlap_are_no_error() {
     place.run(|| apply_firewall(&mut engine, &spec)).unwrap();
     let listed = place.program(&format!("nft list set inet {TABLE} subnets"));
     assert!(listed.contains("elements = { 10.77.0.0/22, 10.77.4.0/24 }"), "{listed}");
-}
-
-/// Linux 6.9 and later.
-fn owned_tables_persist() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) >= (Some(6), Some(9))
 }

@@ -30,13 +30,15 @@ pub(super) struct Led {
 }
 
 impl Led {
-    /// Returns the port, unless the engine's proxy has it and somebody to lead to.
+    /// Returns the port, unless the engine's proxy has it and somebody to lead to, or the kernel itself says that nobody
+    /// is there: SCTP takes no ICMP error for that, but the kernel ends associations with a port where nobody listens.
     ///
     /// # Errors
     /// [`FirewallError::Family`]: the packet filter cannot lead from one version of IP to the other.
     pub(super) fn of(port: &FirewallPort) -> Result<Option<Self>, FirewallError> {
         let version = Version::of(port.host_ip);
         match port.way {
+            _ if port.backends.is_empty() && port.protocol == Protocol::Sctp => return Ok(None),
             Way::Proxy | Way::Transparent if !port.backends.is_empty() => return Ok(None),
             Way::Direct | Way::Proxy | Way::Transparent => {}
         }
