@@ -225,6 +225,33 @@ fn commands_have_the_isolation_of_services_and_no_way_out_of_their_mounts() {
 }
 
 #[test]
+fn archives_are_unpacked_whatever_they_are_compressed_with_and_files_that_are_called_like_one_are_copied() {
+    let packers = ["gzip", "bzip2", "xz"];
+    let added: String = packers.iter().map(|packer| format!("ADD {packer}.tar /{packer}/\n")).collect();
+    let dockerfile = format!(
+        "FROM BASE\n{added}ADD text.tar.xz /\nADD --unpack=false xz.tar /kept/\nCMD [\"sleep\", \"1000\"]\n"
+    );
+    project("", &dockerfile, |shop| {
+        let path = |name: &str| folder(shop).join(name).to_str().unwrap().to_owned();
+        write(shop, "packed/folder/file", "text");
+        for packer in packers {
+            let (archive, files) = (path(&format!("{packer}.tar")), path("packed"));
+            run(
+                "tar",
+                &["--create", &format!("--{packer}"), "--file", &archive, "--directory", &files, "folder"],
+            );
+        }
+        write(shop, "text.tar.xz", "no archive");
+        shop.trice("up -d").success();
+        for packer in packers {
+            assert_eq!(shop.shell("web", &format!("cat /{packer}/folder/file")), "text", "{packer}");
+        }
+        assert_eq!(shop.shell("web", "cat /text.tar.xz"), "no archive");
+        assert_eq!(shop.shell("web", "ls /kept"), "xz.tar\n");
+    });
+}
+
+#[test]
 fn files_of_servers_are_added_and_must_be_what_they_should_be() {
     let dockerfile =
         "FROM BASE\nADD http://127.0.0.1:8080/way/file.txt?x=y /got/\nCMD [\"sleep\", \"1000\"]\n";

@@ -1,5 +1,7 @@
 """The Dockerfiles that are built by both, and the files beside them."""
+import bz2
 import gzip
+import lzma
 import os
 import shutil
 import tarfile
@@ -36,8 +38,11 @@ def make_context(folder, case):
     with tarfile.open(Path(folder) / "arch.tar", "w") as archive:
         for name in ("dir", "link"):
             archive.add(Path(folder) / name, name)
+    plain = (Path(folder) / "arch.tar").read_bytes()
     with gzip.GzipFile(Path(folder) / "arch.tar.gz", "w", mtime=0) as packed:
-        packed.write((Path(folder) / "arch.tar").read_bytes())
+        packed.write(plain)
+    (Path(folder) / "arch.tar.xz").write_bytes(lzma.compress(plain))
+    (Path(folder) / "arch.tar.bz2").write_bytes(bz2.compress(plain))
     (Path(folder) / "Dockerfile").write_text(case["dockerfile"])
 
 
@@ -100,7 +105,7 @@ CASES = {
     "run-hosts": case("FROM bb\nRUN hostname > /1; grep -c localhost /etc/hosts > /2\n"),
     "run-fails": case("FROM bb\nRUN echo before\nRUN echo oops; exit 3\n"),
     "run-perms": case("FROM bb\nRUN mkdir -m 1777 /t && touch /t/f && chmod 6755 /t/f && chown 1:2 /t/f && mkfifo /t/p && mknod /t/d c 1 3; true\n"),
-    "add-tar": case("FROM bb\nRUN true\nADD a.txt /1\nADD dir /2\nADD arch.tar /3/\nADD arch.tar.gz /4\nADD --unpack=false arch.tar /5\n"),
+    "add-tar": case("FROM bb\nRUN true\nADD a.txt /1\nADD dir /2\nADD arch.tar /3/\nADD arch.tar.gz /4\nADD arch.tar.xz /x\nADD arch.tar.bz2 /b\nADD --unpack=false arch.tar /5\n"),
     "named-context": case("FROM bb\nCOPY --from=ext e1 /1\nCOPY --from=ext . /all\nRUN --mount=from=ext,target=/m cp /m/e2 /2\n", contexts={"ext": "extra"}),
     "directives": case("# check=skip=all\n# escape=`\nFROM bb\nRUN echo a `\n  # comment\n  b > /x\nENV P=c:\\dir\n"),
     "case": case("from bb as Base\nrun echo 1 > /1\nFrom base\ncopy --from=BASE /1 /2\n"),

@@ -1,36 +1,18 @@
 //! Which files `ADD` unpacks: those that begin as an archive does, whatever they are called.
 //!
-//! Sources: POSIX.1-2017, `pax`; RFC 1952; RFC 8878.
+//! Source: POSIX.1-2017, `pax`.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read};
 
-/// What a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Recognised {
-    /// An archive, compressed or not.
-    Archive,
-    /// Something else.
-    Other,
-    /// What is compressed in a way that is not read here.
-    Unread(&'static str),
-}
+use trice_image::compression::decompressed;
 
 /// The size of a header.
 const BLOCK: usize = 512;
 
-/// Looks at the beginning of a file.
-pub(crate) fn recognise(mut file: impl Read) -> io::Result<Recognised> {
-    let mut magic = Vec::new();
-    file.by_ref().take(6).read_to_end(&mut magic)?;
-    let whole = Cursor::new(magic.clone()).chain(file);
-    let block = match magic.as_slice() {
-        [0x1f, 0x8b, ..] => begin(flate2::read::MultiGzDecoder::new(whole)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => begin(zstd::stream::read::Decoder::new(whole)?),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => return Ok(Recognised::Unread("xz")),
-        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41] => return Ok(Recognised::Unread("bzip2")),
-        _ => begin(whole),
-    };
-    Ok(if block.is_some_and(|block| is_header(&block)) { Recognised::Archive } else { Recognised::Other })
+/// Tells whether a file is an archive, compressed or not, by its beginning.
+pub(crate) fn is_archive(file: impl Read + Send) -> io::Result<bool> {
+    let (_, plain) = decompressed(file)?;
+    Ok(begin(plain).is_some_and(|block| is_header(&block)))
 }
 
 /// Reads a block; nothing if there is none, or what should be compressed is not.
@@ -72,16 +54,17 @@ mod tests {
 
     #[test]
     fn archives_are_known_by_their_first_header_and_nothing_else_is_one() {
-        let of = |bytes: &[u8]| recognise(bytes).unwrap();
-        assert_eq!(of(&header()), Recognised::Archive);
-        assert_eq!(of(&gzip(&header())), Recognised::Archive);
-        assert_eq!(of(&zstd::encode_all(&header()[..], 1).unwrap()), Recognised::Archive);
+        let of = |bytes: &[u8]| is_archive(bytes).unwrap();
+        assert!(of(&header()));
+        assert!(of(&gzip(&header())));
+        assert!(of(&zstd::encode_all(&header()[..], 1).unwrap()));
         let mut wrong = header();
         wrong[1] = b'b';
-        for other in [&wrong[..], b"", b"a", &gzip(b"text"), &[0x1f, 0x8b, 1, 2, 3, 4, 5], &vec![0; 2048]] {
-            assert_eq!(of(other), Recognised::Other);
+        let texts = [&wrong[..], b"", b"a", &gzip(b"text"), &vec![0; 2048]];
+        for other in texts.into_iter().chain(WRONGLY_COMPRESSED) {
+            assert!(!of(other), "{other:?}");
         }
-        assert_eq!(of(b"\xfd7zXZ\0rest"), Recognised::Unread("xz"));
-        assert_eq!(of(b"BZh91AY&SY"), Recognised::Unread("bzip2"));
     }
+
+    const WRONGLY_COMPRESSED: [&[u8]; 3] = [&[0x1f, 0x8b, 1, 2, 3, 4, 5], b"\xfd7zXZ\0rest", b"BZh91AY&SY"];
 }

@@ -17,7 +17,7 @@ use trice_image::digest::Digest;
 use trice_model::time::Timestamp;
 use trice_runtime::user::{UserError, look_up};
 
-use crate::archive::{self, Recognised};
+use crate::archive::is_archive;
 use crate::base::{Found, Layer};
 use crate::builder::{now, seconds};
 use crate::cache::CachedStep;
@@ -406,15 +406,8 @@ impl Work<'_> {
         }
         let open = || item.open(top).map(File::from).map_err(|error| disk("open the archive", error.into()));
         let name = top.name.to_string_lossy();
-        match archive::recognise(open()?).map_err(|source| disk("read the archive", source))? {
-            Recognised::Archive => {}
-            Recognised::Other => return Ok(false),
-            Recognised::Unread(compression) => {
-                return Err(StepError::Unsupported(format!(
-                    "`{name}` is compressed with {compression}, which trice does not read: use gzip or zstd, or \
-                     `--unpack=false` to copy it as it is"
-                )));
-            }
+        if !is_archive(open()?).map_err(|source| disk("read the archive", source))? {
+            return Ok(false);
         }
         let unpacked = self.tools.images.layer_of_archive(&self.workshop, open()?, &name, |_| Ok(()))?;
         let root = unpacked.root();

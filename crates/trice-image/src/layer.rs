@@ -145,7 +145,8 @@ fn unpack_from(
     limits: Limits,
 ) -> Result<Plain, LayerError> {
     let reading = |source| LayerError::Read { path: path.to_owned(), source };
-    let (compression, plain) = decompressed(blob).map_err(reading)?;
+    let (stream, plain) = decompressed(blob).map_err(reading)?;
+    let compression = stream.of_layer().map_err(reading)?;
     let mut plain = Hashing::new(plain);
     let buffered = BufReader::with_capacity(BUFFER_BYTES, &mut plain);
     let unpacked = unpack(buffered, bench.root.as_fd(), bench.aside.as_fd(), limits)

@@ -141,8 +141,8 @@ impl Layout {
     /// Tells how a blob is compressed, if it is here.
     pub(crate) fn compression_of(&self, digest: &Digest) -> Result<Option<Compression>, LayoutError> {
         let path = self.blob(digest);
-        match File::open(&path).and_then(decompressed) {
-            Ok((compression, _)) => Ok(Some(compression)),
+        match File::open(&path).and_then(decompressed).and_then(|(stream, _)| stream.of_layer()) {
+            Ok(compression) => Ok(Some(compression)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(LayoutError::Open { path, source }),
         }

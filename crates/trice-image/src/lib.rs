@@ -24,7 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
-mod compression;
+pub mod compression;
 pub mod config;
 pub mod digest;
 pub mod docker_config;

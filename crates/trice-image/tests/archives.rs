@@ -72,8 +72,17 @@ fn all_images_of_an_archive_come_with_their_names_from_a_file_and_from_a_stream(
     let images = [saved(&machine, &image, &["app:1", "app:2"]), saved(&machine, &other, &[])];
     for format in [ArchiveFormat::Docker, ArchiveFormat::Oci] {
         save(&machine, &images, format, &folder, "images.tar");
-        run(&format!("gzip --force --keep {}", folder.text("images.tar")));
-        for (file, is_stream) in [("images.tar", false), ("images.tar", true), ("images.tar.gz", true)] {
+        for packer in ["gzip", "xz", "bzip2"] {
+            run(&format!("{packer} --force --keep {}", folder.text("images.tar")));
+        }
+        let files = [
+            ("images.tar", false),
+            ("images.tar", true),
+            ("images.tar.gz", true),
+            ("images.tar.xz", false),
+            ("images.tar.bz2", true),
+        ];
+        for (file, is_stream) in files {
             let reader = Machine::new(&folder, &format!("{format:?}-{file}-{is_stream}"));
             let file = File::open(folder.path(file)).unwrap();
             let input = match is_stream {
@@ -160,15 +169,16 @@ fn a_tar_becomes_an_image_and_an_image_a_tar() {
     let folder = Folder::new();
     let machine = Machine::new(&folder, "machine");
     write_files(&folder.path("files"));
-    run(&format!(
-        "tar --create --gzip --file {} --directory {} .",
-        folder.text("in.tgz"),
-        folder.text("files")
-    ));
     let (lease, workshop) = (machine.images.lease().unwrap(), machine.images.workshop().unwrap());
-    let archive = File::open(folder.path("in.tgz")).unwrap();
-    let layer = machine.images.layer_of_archive(&workshop, archive, "in.tgz", |_| Ok(())).unwrap();
-    assert_eq!(tree::of(&layer.root()), tree::of(&folder.path("files")));
+    let layers = ["gzip", "zstd", "xz", "bzip2"].map(|packer| {
+        let (name, files) = (format!("in.{packer}"), folder.text("files"));
+        run(&format!("tar --create --{packer} --file {} --directory {files} .", folder.text(&name)));
+        let archive = File::open(folder.path(&name)).unwrap();
+        let layer = machine.images.layer_of_archive(&workshop, archive, &name, |_| Ok(())).unwrap();
+        assert_eq!(tree::of(&layer.root()), tree::of(&folder.path("files")));
+        layer
+    });
+    let [.., layer] = layers;
     let mut tar = Vec::new();
     let root = File::open(layer.root()).unwrap();
     trice_image::pack::pack(std::os::fd::AsFd::as_fd(&root), &Default::default(), &mut tar).unwrap();

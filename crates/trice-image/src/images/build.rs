@@ -21,6 +21,7 @@ use trice_state::commit::CommitError;
 use trice_state::store::ReadError;
 
 use super::Images;
+use crate::compression::fit_for_a_layer;
 use crate::config::{ConfigError, image_config};
 use crate::digest::{Digest, Hashing};
 use crate::layer::{self, Expected, LayerError};
@@ -157,6 +158,8 @@ impl Images {
         heard: impl FnMut(u64) -> io::Result<()> + Send,
     ) -> Result<Finished, BuildError> {
         let expected = Expected { path: name.to_owned(), blob: None, diff_id: None };
+        let reading = |source| LayerError::Read { path: name.to_owned(), source };
+        let archive = fit_for_a_layer(archive).map_err(reading)?;
         Ok(layer::make(archive, &expected, workshop.bench()?, self.limits, heard)?)
     }
 

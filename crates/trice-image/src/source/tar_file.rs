@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::{Files, Opened, SourceError, Stamp};
-use crate::compression::{Compression, decompressed};
+use crate::compression::{Compression, Stream, decompressed};
 use crate::lock::Work;
 use crate::members::{Kind, Members, Skip};
 use crate::unpack::Limits;
@@ -53,13 +53,15 @@ impl TarFile {
     pub(crate) fn of_file(file: File, name: &str, tmp: &Path, limits: Limits) -> Result<Self, SourceError> {
         let reading = |source| SourceError::Read { path: name.to_owned(), source };
         let end = file.metadata().map_err(reading)?.len();
-        let (compression, plain) = decompressed(Range::new(&file, 0, end)).map_err(reading)?;
-        let file = match compression {
-            Compression::None => {
+        let (stream, plain) = decompressed(Range::new(&file, 0, end)).map_err(reading)?;
+        let file = match stream {
+            Stream::Layer(Compression::None) => {
                 drop(plain);
                 file
             }
-            Compression::Gzip | Compression::Zstd => copied(plain, name, tmp, limits)?,
+            Stream::Layer(Compression::Gzip | Compression::Zstd) | Stream::Archive(_) => {
+                copied(plain, name, tmp, limits)?
+            }
         };
         Self::indexed(file, name, limits)
     }
