@@ -20,15 +20,21 @@ pub(crate) fn project(build: &str, dockerfile: &str, steps: impl FnOnce(&Scenari
         "name: shop\nservices:\n  web:\n    network_mode: none\n    stop_grace_period: 0s\n    build:\n      context: .\n{build}"
     );
     scenario_of(&compose, |shop| {
-        let root = folder(shop).join("../base");
-        fs::create_dir_all(root.join("bin")).unwrap();
-        fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-        for tool in TOOLS {
-            symlink("busybox", root.join("bin").join(tool)).unwrap();
-        }
+        let root = make_base(shop);
         write(shop, "Dockerfile", &dockerfile.replace("BASE", &format!("rootfs:{}", root.display())));
         steps(shop);
     });
+}
+
+/// Makes a small root file system beside the project.
+pub(crate) fn make_base(shop: &Scenario) -> PathBuf {
+    let root = folder(shop).join("../base");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    for tool in TOOLS {
+        symlink("busybox", root.join("bin").join(tool)).unwrap();
+    }
+    root
 }
 
 pub(crate) fn folder(shop: &Scenario) -> PathBuf {

@@ -19,5 +19,6 @@ mod inside;
 mod mistakes;
 mod networks;
 mod registry;
+mod repositories;
 mod scenario;
 mod starts;

@@ -95,6 +95,8 @@ pub(crate) struct Bases<'a> {
     pub(crate) platform: &'a Platform,
     /// Registries are asked whether there is a newer one.
     pub(crate) pull: bool,
+    /// The Dockerfile came from elsewhere.
+    pub(crate) is_fetched: bool,
 }
 
 impl Bases<'_> {
@@ -106,7 +108,14 @@ impl Bases<'_> {
                     Some(text) => text.parse()?,
                     None => self.platform.clone(),
                 };
-                self.image(&reference.parse::<ImageRef>()?.resolved(self.folder), &platform)
+                let reference = reference.parse::<ImageRef>()?;
+                if self.is_fetched && !matches!(reference, ImageRef::Registry(_)) {
+                    return Err(BaseError::Context(format!(
+                        "a Dockerfile that was fetched takes no files of this machine, and `{reference}` is some: \
+                         name them in `additional_contexts`"
+                    )));
+                }
+                self.image(&reference.resolved(self.folder), &platform)
             }
             BaseRef::Context(name) => {
                 match &self.contexts[name] {

@@ -32,6 +32,7 @@ use trice_state::store::Store;
 
 use crate::base::{self, Bases, Found};
 use crate::cache;
+use crate::contexts::Fetching;
 use crate::error::{BaseError, BuildError};
 use crate::event::Listener;
 use crate::execute::{Layers, Work};
@@ -98,10 +99,13 @@ impl Tools {
         listener: Listener<'_>,
         stop: &AtomicBool,
     ) -> Result<Built, BuildError> {
-        let build = &order.build;
-        let platform = platform(build)?;
+        let platform = platform(&order.build)?;
         let lease = self.images.lease()?;
-        let (script, ignored) = self.script(build)?;
+        let workshop = self.images.workshop()?;
+        let fetching = Fetching { tools: self, lease: &lease, workshop: &workshop, listener, stop };
+        let build = &fetching.brought(&order.build)?;
+        let is_fetched = matches!(order.build.context, Context::Remote(_));
+        let (script, ignored) = self.script(build, is_fetched)?;
         let wrong = |mistakes: Mistakes| BuildError::Mistakes(mistakes.shown(&script.name, &script.text));
         let dockerfile = parse(&script.text).map_err(wrong)?;
         let wanted = wanted(build, &platform);
@@ -118,6 +122,7 @@ impl Tools {
             services: &order.services,
             platform: &platform,
             pull: build.pull,
+            is_fetched,
         };
         let mut found = BTreeMap::new();
         let graph = self.graph(&dockerfile, &wanted, &bases, &mut found, &script, &wrong)?;
@@ -179,8 +184,9 @@ impl Tools {
         }
     }
 
-    /// Reads the Dockerfile, and what it leaves out of its context.
-    fn script(&self, build: &Build) -> Result<(Script, Patterns), BuildError> {
+    /// Reads the Dockerfile, and what it leaves out of its context. Links of a context that was fetched lead nowhere out of
+    /// it.
+    fn script(&self, build: &Build, is_fetched: bool) -> Result<(Script, Patterns), BuildError> {
         let folder = match &build.context {
             Context::Folder(path) => Some(path),
             Context::Image(_) | Context::Service(_) | Context::Remote(_) => None,
@@ -190,15 +196,28 @@ impl Tools {
             DockerfileSource::Inline(text) => Script { name: "Dockerfile".to_owned(), text: text.clone() },
             DockerfileSource::File(path) => {
                 let whole = folder.map_or_else(|| path.clone(), |folder| folder.join(path));
-                let text =
-                    read(&whole).map_err(|source| BuildError::Dockerfile { path: whole.clone(), source })?;
+                let failed = |shown: &Path| {
+                    let path = shown.to_owned();
+                    move |source| BuildError::Dockerfile { path, source }
+                };
+                let whole = match folder.filter(|_| is_fetched) {
+                    Some(folder) => within(folder, path).map_err(failed(path))?,
+                    None => whole,
+                };
+                let text = read(&whole).map_err(failed(if is_fetched { path } else { &whole }))?;
                 ignore_files.push(with_suffix(&whole, ".dockerignore"));
                 Script { name: path.display().to_string(), text }
             }
         };
         ignore_files.extend(folder.map(|folder| folder.join(".dockerignore")));
         for path in ignore_files {
-            let text = match read(&path) {
+            let found = match folder.filter(|_| is_fetched) {
+                Some(folder) => {
+                    path.strip_prefix(folder).map_or(Ok(path.clone()), |path| within(folder, path))
+                }
+                None => Ok(path.clone()),
+            };
+            let text = match found.and_then(|path| read(&path)) {
                 Ok(text) => text,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(BuildError::Ignore { path, reason: error.to_string() }),
@@ -214,13 +233,7 @@ impl Tools {
     fn context(&self, context: &Context, ignored: Patterns) -> Result<Option<Opened>, BuildError> {
         match context {
             Context::Folder(path) => Ok(Some(self.open(path, ignored, "context")?)),
-            Context::Remote(url) => Err(BuildError::ContextKind {
-                name: url.clone(),
-                reason:
-                    "it is not on this machine, and trice does not fetch it: clone it, and build the folder"
-                        .to_owned(),
-            }),
-            Context::Image(_) | Context::Service(_) => Ok(None),
+            Context::Image(_) | Context::Service(_) | Context::Remote(_) => Ok(None),
         }
     }
 
@@ -348,8 +361,13 @@ fn wanted(build: &Build, platform: &Platform) -> Wanted {
     }
 }
 
+/// Returns where `path` leads in a folder that nobody trusts.
+fn within(folder: &Path, path: &Path) -> io::Result<PathBuf> {
+    Tree::folder(folder)?.place(path)
+}
+
 /// Reads a text. What is no file is none: a fifo would be waited for.
-fn read(path: &Path) -> io::Result<String> {
+pub(crate) fn read(path: &Path) -> io::Result<String> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }

@@ -183,6 +183,9 @@ pub enum StepError {
     /// Files cannot be had, counted or copied.
     #[error("{0}")]
     Files(String),
+    /// A repository cannot be had.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// It needs a right that it was not given.
     #[error("{what} needs a right: allow `{right}` with `build.entitlements` or `--allow {right}`")]
     Right {
@@ -219,9 +222,56 @@ pub enum StepError {
     /// A record cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A record cannot be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
     /// Another step failed, or somebody asked for the end.
     #[error("the build was cancelled")]
     Cancelled,
+}
+
+/// Why a repository is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// This machine has no git.
+    #[error("`git` is not installed on this machine, and fetches repositories: apt-get install git")]
+    NoGit,
+    /// The repository does not have what is meant.
+    #[error("`{remote}` has no branch and no tag `{reference}`; a commit is named by all of its digits")]
+    Missing {
+        /// The repository.
+        remote: String,
+        /// What is meant.
+        reference: String,
+    },
+    /// It is another commit than it should be.
+    #[error("`{remote}` should be at a commit that begins with {wanted}, and is at {found}")]
+    Checksum {
+        /// The repository.
+        remote: String,
+        /// How the commit should begin.
+        wanted: String,
+        /// The commit.
+        found: String,
+    },
+    /// The name stands for another commit since this moment.
+    #[error("`{name}` of `{remote}` has just changed: build again")]
+    Changed {
+        /// The repository.
+        remote: String,
+        /// The name.
+        name: String,
+    },
+    /// git did not do it.
+    #[error("`git {what}` with `{remote}`: {said}")]
+    Failed {
+        /// The repository.
+        remote: String,
+        /// The command.
+        what: String,
+        /// The last that it said.
+        said: String,
+    },
 }
 
 impl StepError {

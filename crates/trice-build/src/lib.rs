@@ -1,10 +1,13 @@
 //! Carries out a Dockerfile graph with the image store and the runtime.
 //!
 //! ```text
-//! builder ── base            a build: Dockerfile, what it is based on, the graph, the image
+//! builder                    a build: Dockerfile, graph, image
+//!   base                     what the image is based on
+//!   contexts                 what is elsewhere, brought here
 //!   execute ── step          steps side by side as what they need is there; each is found or done
 //!     run ── sandbox         commands, in containers
 //!     copy archive           files: select finds which are meant, content counts them, stamps remembers
+//!     git download           files that are elsewhere
 //!   tree                     files, of which nothing outside can be reached
 //! changes                    what instructions change of images that are made by hand
 //! record ── cache, budget    what steps made before: here, and elsewhere; how much of it stays
@@ -26,13 +29,17 @@ pub mod builder;
 mod cache;
 pub mod changes;
 mod content;
+mod contexts;
 mod copy;
+mod download;
 pub mod error;
 pub mod event;
 mod execute;
+mod git;
 pub mod record;
 mod run;
 pub mod sandbox;
+mod secret;
 mod select;
 mod stamps;
 mod step;

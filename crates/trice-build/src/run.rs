@@ -21,7 +21,7 @@ use trice_dockerfile::graph::{Origin as From, Run, Step, StepId, StepMount};
 use trice_dockerfile::instruction::Network;
 use trice_dockerfile::mount::Sharing;
 use trice_image::digest::Digest;
-use trice_model::build::{BuildNetwork, Entitlement, SecretSource};
+use trice_model::build::{BuildNetwork, Entitlement};
 use trice_model::mount::{Bind, MountSpec, MountSpecSource, Propagation, Tmpfs};
 use trice_model::units::Bytes;
 
@@ -33,11 +33,9 @@ use crate::error::StepError;
 use crate::event::Outcome;
 use crate::execute::Work;
 use crate::sandbox::{Command, MADE, SandboxError, Written};
+use crate::secret;
 use crate::step::{disk, top_first};
 use crate::tree::{Tree, open_folder};
-
-/// The longest secret.
-const LONGEST_SECRET: u64 = 1 << 20;
 
 /// What a command is given, and what has to be put away after it.
 #[derive(Default)]
@@ -196,7 +194,7 @@ impl Work<'_> {
                 given.mounts.push(MountSpec { target: target.into(), read_only: false, source });
             }
             StepMount::Secret { id, target, env, mode, uid, gid, required } => {
-                let Some(secret) = self.secret(id)? else {
+                let Some(secret) = secret::read(self.build, id)? else {
                     if *required {
                         return Err(StepError::Secret { what: "secret", id: id.clone() });
                     }
@@ -225,28 +223,6 @@ impl Work<'_> {
             },
         }
         Ok(())
-    }
-
-    fn secret(&self, id: &str) -> Result<Option<Vec<u8>>, StepError> {
-        match self.build.secrets.get(id) {
-            None => Ok(None),
-            Some(SecretSource::Value(value)) => Ok(Some(value.clone().into_bytes())),
-            Some(SecretSource::File(path)) => {
-                let read = || {
-                    let mut bytes = Vec::new();
-                    io::Read::read_to_end(
-                        &mut io::Read::take(File::open(path)?, LONGEST_SECRET + 1),
-                        &mut bytes,
-                    )?;
-                    if bytes.len() as u64 > LONGEST_SECRET {
-                        return Err(io::Error::other("it is longer than 1 MiB"));
-                    }
-                    Ok(bytes)
-                };
-                let what = format!("read the secret `{id}` from `{}`", path.display());
-                read().map(Some).map_err(|source| StepError::Disk { what, source })
-            }
-        }
     }
 
     /// Makes a folder in memory that goes after the command.

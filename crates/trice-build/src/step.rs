@@ -1,18 +1,15 @@
 //! One step: found by what it depends on, or done.
 
 use std::fs::File;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::fs::FileType;
-use sha2::{Digest as _, Sha256};
 use trice_dockerfile::graph::{
     BaseRef, Copy, MadeLayer, MakeFolder, Operation, Origin as From, Source, Step, StepId,
 };
 use trice_dockerfile::pattern::Patterns;
+use trice_dockerfile::repository::Repository;
 use trice_image::digest::Digest;
 use trice_model::time::Timestamp;
 use trice_runtime::user::{UserError, look_up};
@@ -23,9 +20,11 @@ use crate::builder::{now, seconds};
 use crate::cache::CachedStep;
 use crate::content::{self, Counting};
 use crate::copy::{self, Copier, CopyError, Style};
+use crate::download::FETCHED;
 use crate::error::StepError;
 use crate::event::Outcome;
 use crate::execute::Work;
+use crate::git::{Git, Resolved};
 use crate::record::{FilesRecord, StepRecord};
 use crate::select::{Origin, Selection, Top};
 use crate::stamps::Stamps;
@@ -33,9 +32,6 @@ use crate::tree::Tree;
 
 /// What was of use within this time is not written down again.
 const AN_HOUR: Duration = Duration::from_secs(60 * 60);
-
-/// What a file that was fetched is called until it is copied: the name in its address may be anything.
-const FETCHED: &str = "fetched";
 
 /// The upper and work folders of an overlayfs.
 pub(crate) struct Scratch {
@@ -48,6 +44,8 @@ pub(crate) struct Meant {
     pub(crate) digest: String,
     /// The files, if they had to be looked at.
     tops: Option<Vec<Top>>,
+    /// The commit, if they are those of one.
+    commit: Option<Resolved>,
 }
 
 impl Work<'_> {
@@ -240,12 +238,10 @@ impl Work<'_> {
             Source::Document { .. } => Ok(None),
             // With a digest it is known what it is without a look at it.
             Source::Url { checksum: Some(checksum), .. } => {
-                Ok(Some(Meant { digest: checksum.clone(), tops: None }))
+                Ok(Some(Meant { digest: checksum.clone(), tops: None, commit: None }))
             }
             Source::Url { url, name, checksum: None, .. } => self.download(url, name, None).map(Some),
-            Source::Git { url, .. } => Err(StepError::Unsupported(format!(
-                "`{url}`: repositories are not fetched: clone it into the context"
-            ))),
+            Source::Git(repository) => self.commit_meant(repository).map(Some),
         });
         meant.collect()
     }
@@ -266,7 +262,7 @@ impl Work<'_> {
                 From::Named(name) => Some(&self.opened(Some(name))?.stamps),
                 From::Step(_) | From::Nothing => None,
             };
-            return Ok(Meant { digest: digest(&tops, counting, stamps)?, tops: Some(tops) });
+            return Ok(Meant { digest: digest(&tops, counting, stamps)?, tops: Some(tops), commit: None });
         };
         let layers = self.layers_of(*step);
         // What stands on this machine may be another file by now.
@@ -275,14 +271,14 @@ impl Work<'_> {
         let what = serde_json::json!([diff_ids, path, kept, exclude, format!("{counting:?}")]);
         let key = blake3::hash(what.to_string().as_bytes()).to_hex().to_string();
         if lasts && let Some(record) = self.tools.store.get::<FilesRecord>(&key)? {
-            return Ok(Meant { digest: record.digest, tops: None });
+            return Ok(Meant { digest: record.digest, tops: None, commit: None });
         }
         let tops = self.select(from, path, kept, exclude)?;
         let digest = digest(&tops, counting, None)?;
         if lasts {
             self.remember_files(FilesRecord { key, digest: digest.clone() });
         }
-        Ok(Meant { digest, tops: Some(tops) })
+        Ok(Meant { digest, tops: Some(tops), commit: None })
     }
 
     /// Finds the files that one source means.
@@ -350,46 +346,55 @@ impl Work<'_> {
                         }
                     }
                 }
-                (Source::Files { .. } | Source::Url { .. } | Source::Git { .. }, _) => {}
+                (Source::Git(repository), Some(Meant { commit: Some(commit), .. })) => {
+                    for top in &self.checked_out(repository, &commit)? {
+                        copier.copy(top, &copy.destination).map_err(failed)?;
+                    }
+                }
+                (Source::Files { .. } | Source::Url { .. } | Source::Git(_), _) => {}
             }
         }
         Ok(scratch.upper)
     }
 
-    /// Fetches a file from a server. It is the reader's own, and as old as the server says.
+    /// Fetches a file from a server.
     fn download(&self, url: &str, name: &str, checksum: Option<&str>) -> Result<Meant, StepError> {
-        const MOST: u64 = 64 << 30;
         let folder = self.workshop.scratch()?;
-        let failed = |source| disk("keep what was fetched", source);
-        let mut options = File::options();
-        let mut file =
-            options.write(true).create_new(true).mode(0o600).open(folder.join(FETCHED)).map_err(failed)?;
-        let mut hasher = Sha256::new();
-        let take = |part: &[u8]| {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(std::io::Error::other("the build was cancelled"));
-            }
-            hasher.update(part);
-            file.write_all(part)
-        };
-        let fetching = self.tools.registries.download_file(url, MOST, take);
-        let changed = self.tools.runtime.block_on(fetching).map_err(|error| StepError::files(&error))?;
-        // Without a word on it, it is of no time at all: the same file makes the same layer.
-        file.set_modified(changed.unwrap_or(SystemTime::UNIX_EPOCH)).map_err(failed)?;
-        let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let digest = format!("sha256:{hex}");
+        let digest = self.tools.download(url, &folder, self.stop)?;
         if let Some(wanted) = checksum.filter(|wanted| **wanted != digest) {
             return Err(StepError::Files(format!(
                 "`{url}` should have the digest {wanted}, and has {digest}"
             )));
         }
-        let origin = Origin::new(Tree::folder(&folder).map_err(failed)?);
+        let tree = Tree::folder(&folder).map_err(|source| disk("keep what was fetched", source))?;
         let nothing = Patterns::default();
         let path = format!("/{FETCHED}");
         let selection = Selection { path: &path, kept: None, excluded: &nothing };
-        let mut tops = origin.select(&selection).map_err(|error| StepError::files(&error))?;
+        let mut tops = Origin::new(tree).select(&selection).map_err(|error| StepError::files(&error))?;
         tops.iter_mut().for_each(|top| top.name = name.into());
-        Ok(Meant { digest, tops: Some(tops) })
+        Ok(Meant { digest, tops: Some(tops), commit: None })
+    }
+
+    /// Finds out which commit is meant, and so what its files are.
+    fn commit_meant(&self, repository: &Repository) -> Result<Meant, StepError> {
+        let resolved = self.git().resolve(repository, &self.workshop)?;
+        let Repository { folder, submodules, keep_git_dir, .. } = repository;
+        let digest = format!("git:{} {folder} {submodules} {keep_git_dir}", resolved.commit);
+        Ok(Meant { digest, tops: None, commit: Some(resolved) })
+    }
+
+    /// Returns the files of a commit.
+    fn checked_out(&self, repository: &Repository, resolved: &Resolved) -> Result<Vec<Top>, StepError> {
+        let checkout = self.git().checkout(repository, resolved, &self.workshop)?;
+        let tree = Tree::folder(&checkout).map_err(|source| disk("open what was fetched", source))?;
+        let nothing = Patterns::default();
+        let path = format!("/{}", repository.folder.trim_start_matches('/'));
+        let selection = Selection { path: &path, kept: None, excluded: &nothing };
+        Origin::new(tree).select(&selection).map_err(|error| StepError::files(&error))
+    }
+
+    fn git(&self) -> Git<'_> {
+        Git { tools: self.tools, build: self.build, lease: self.lease, stop: self.stop }
     }
 
     /// Unpacks a file to a folder if it is an archive. Tells whether it is one.

@@ -13,7 +13,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -104,6 +104,12 @@ impl Tree {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
         open_below(&self.root, path, flags | OFlags::CLOEXEC, resolve)
+    }
+
+    /// Returns the path on this machine of what is at `path`, after all links.
+    pub(crate) fn place(&self, path: &Path) -> io::Result<PathBuf> {
+        let found = self.open(path)?;
+        std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
     }
 
     /// Returns what is at `path`, after all links; `None` if there is nothing.

@@ -15,6 +15,7 @@ use crate::document::{Document, History};
 use crate::instruction::Network;
 use crate::mistake::Lines;
 use crate::mount::Sharing;
+use crate::repository::Repository;
 
 /// Names a step: its place among the others. Whatever it needs comes before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -144,14 +145,7 @@ pub enum Source {
         unpack: bool,
     },
     /// What a repository has.
-    Git {
-        /// The address, with what is meant of it.
-        url: String,
-        /// The repository's own folder comes along.
-        keep_git_dir: bool,
-        /// The commit that it has.
-        checksum: Option<String>,
-    },
+    Git(Box<Repository>),
 }
 
 /// Where files are.
@@ -282,7 +276,7 @@ impl Step {
             Operation::Base(_) | Operation::Import(_) | Operation::MakeFolder(_) => {}
             Operation::Copy(copy) => needs.extend(copy.sources.iter().filter_map(|source| match source {
                 Source::Files { origin, .. } => of(origin),
-                Source::Document { .. } | Source::Url { .. } | Source::Git { .. } => None,
+                Source::Document { .. } | Source::Url { .. } | Source::Git(_) => None,
             })),
             Operation::Run(run) => needs.extend(run.mounts.iter().filter_map(|mount| match mount {
                 StepMount::Files { origin, .. } | StepMount::Cache { origin, .. } => of(origin),

@@ -69,7 +69,7 @@ fn source(source: &Source) -> Value {
         }
         Source::Document { name, content } => json!({ "document": [name, content] }),
         Source::Url { name, unpack, .. } => json!({ "url": [name, unpack] }),
-        Source::Git { keep_git_dir, .. } => json!({ "git": keep_git_dir }),
+        Source::Git(_) => json!("git"),
     }
 }
 

@@ -7,6 +7,7 @@
 //!                      stages: which of them are needed; chmod, path: what words mean
 //! key                                               what a step depends on, in one word
 //! pattern                                           what is left out of a context or a copy
+//! repository                                        which commit and folder of a git repository is meant
 //! ```
 //!
 //! Invariants:
@@ -32,6 +33,7 @@ mod path;
 pub mod pattern;
 #[cfg(test)]
 mod properties;
+pub mod repository;
 mod stages;
 mod statement;
 pub mod wanted;

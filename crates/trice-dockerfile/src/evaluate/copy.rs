@@ -7,6 +7,7 @@ use crate::graph::{Copy, Operation, Origin, Source};
 use crate::instruction::{AddForm, CopyForm, Files, Placed};
 use crate::mistake::{Lines, Mistake};
 use crate::path;
+use crate::repository::{Repository, is_repository};
 use crate::stages::{expanded, misplaced};
 
 impl Walk<'_> {
@@ -67,8 +68,11 @@ impl Walk<'_> {
         let mut lowered = Vec::new();
         for source in &sources {
             lowered.push(if is_repository(source) {
-                let (url, checksum) = (source.clone(), checksum.clone());
-                Source::Git { url, keep_git_dir: form.keep_git_dir, checksum }
+                let repository = source.parse::<Repository>();
+                let mut repository = repository.map_err(|error| Mistake::new(lines, error.to_string()))?;
+                repository.keep_git_dir |= form.keep_git_dir;
+                repository.checksum = checksum.clone().or(repository.checksum);
+                Source::Git(Box::new(repository))
             } else if is_url(source) {
                 Source::Url {
                     url: source.clone(),
@@ -156,12 +160,6 @@ fn digest(text: &str, lines: Lines) -> Result<String, Mistake> {
 
 fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
-}
-
-fn is_repository(source: &str) -> bool {
-    let address = source.split(['#', '?']).next().unwrap_or(source);
-    ["git://", "ssh://", "git@"].iter().any(|scheme| source.starts_with(scheme))
-        || is_url(source) && address.ends_with(".git")
 }
 
 /// Returns what a file from an address is called.
