@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -275,6 +276,36 @@ fn a_server_is_shown_the_token_that_the_build_has_and_nobody_else_sees_it() {
         shop.rewrite(&private(""));
         let refused = shop.trice("build").code(1).stderr();
         assert!(refused.contains("`git ls-remote` with `http://127.0.0.1:8080/app.git`"), "{refused}");
+    });
+}
+
+#[test]
+fn a_repository_behind_ssh_is_fetched_with_the_builds_agent_and_no_settings_of_the_users() {
+    scenario_of(&compose("git@far.test:app.git#main:web", "      ssh: [default=../agent]\n"), |shop| {
+        make_base(shop);
+        let app = Repository::new(shop, "app.git");
+        app.write("web/Dockerfile", DOCKERFILE);
+        app.commit();
+        let _agent = UnixListener::bind(shop.home().join("agent")).unwrap();
+        // It does on this machine what it is told to do on another.
+        let program = shop.home().join("bin/ssh");
+        fs::create_dir_all(program.parent().unwrap()).unwrap();
+        let home = shop.home().display();
+        let script = format!(
+            "#!/bin/sh\nprintf '%s\\n' \"$SSH_AUTH_SOCK\" \"$@\" > {home}/asked\nfor last; do :; done\n\
+             cd {home}/srv && exec sh -c \"$last\"\n"
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{home}/bin:{}", std::env::var("PATH").unwrap());
+        assert!(shop.command(&["up", "-d"]).env("PATH", path).status().unwrap().success());
+        assert_eq!(shop.shell("web", "ls -A /app"), "Dockerfile\n");
+        let asked = fs::read_to_string(shop.home().join("asked")).unwrap();
+        let words: Vec<&str> = asked.lines().collect();
+        assert!(words[0].ends_with("/agent"), "{asked}");
+        for word in ["BatchMode=yes", "StrictHostKeyChecking=accept-new", "none", "git@far.test"] {
+            assert!(words.contains(&word), "{word} in {asked}");
+        }
     });
 }
 
