@@ -1,17 +1,19 @@
 //! Makes one layer of an archive.
 //!
 //! ```text
-//! source ──► copy to a file ──► digest of the blob ──► decompress ──► diff ID ──► unpack
+//! source ──► copy to a file ──► digest of the blob ──► decompress ──ahead──► diff ID ──► unpack
 //! ```
 //!
-//! All in one pass. Nothing of it is at its place before both digests are right.
+//! All in one pass, by two threads. Nothing of it is at its place before both digests are right.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::AsFd;
+use std::thread;
 
 use trice_sys::writeback;
 
+use crate::ahead;
 use crate::compression::{Compression, decompressed};
 use crate::digest::{Digest, Hashing};
 use crate::layout::{LayoutError, StoredBlob, StoredLayer};
@@ -147,13 +149,18 @@ fn unpack_from(
     let reading = |source| LayerError::Read { path: path.to_owned(), source };
     let (stream, plain) = decompressed(blob).map_err(reading)?;
     let compression = stream.of_layer().map_err(reading)?;
-    let mut plain = Hashing::new(plain);
-    let buffered = BufReader::with_capacity(BUFFER_BYTES, &mut plain);
-    let unpacked = unpack(buffered, bench.root.as_fd(), bench.aside.as_fd(), limits)
-        .map_err(|source| LayerError::Unpack { path: path.to_owned(), source })?;
-    plain.drain().map_err(reading)?;
-    let (diff_id, length) = plain.written();
-    Ok(Plain { unpacked, compression, diff_id, length })
+    // The last of several layers would have one processor work for it, and the others watch.
+    thread::scope(|scope| {
+        let (feeder, ahead) = ahead::pair();
+        scope.spawn(move || feeder.feed(plain));
+        let mut plain = Hashing::new(ahead);
+        let buffered = BufReader::with_capacity(BUFFER_BYTES, &mut plain);
+        let unpacked = unpack(buffered, bench.root.as_fd(), bench.aside.as_fd(), limits)
+            .map_err(|source| LayerError::Unpack { path: path.to_owned(), source })?;
+        plain.drain().map_err(reading)?;
+        let (diff_id, length) = plain.written();
+        Ok(Plain { unpacked, compression, diff_id, length })
+    })
 }
 
 /// How much is read at a time.

@@ -4,7 +4,7 @@
 //! images                         what is here, and how it gets here, changes and leaves
 //!   registry ── transfer         registries, asked over HTTP; what comes is handed over to threads
 //!   source                       where from: docker_archive, oci_layout, remote; read through tar_file, folder
-//!   load ── layer ── unpack      how: many layers side by side, one pass for each
+//!   load ── layer ── unpack      how: many layers side by side, one pass for each, decompressed ahead
 //!   pack ── archive              and back: a folder becomes the archive that it unpacks from
 //!   layout, workshop             where to: folders that are whole or not there, and where they are made
 //!   lock, lease, record          who is at work, what he needs, what everything is called
@@ -23,6 +23,7 @@
 //! - Nothing here knows of containers. What is unpacked is never written to again.
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod archive;
 pub mod compression;
 pub mod config;
