@@ -29,6 +29,7 @@ use trice_network::proxy::Proxy;
 use trice_network::watch::Change;
 use trice_plan::plan::StepId;
 use trice_state::batch::Batch;
+use trice_sys::memory;
 
 use crate::backends::Backends;
 use crate::build::ground::Ground;
@@ -251,6 +252,8 @@ impl Engine {
             if let Err(error) = backends.containers.empty_trash() {
                 tracing::warn!(error = &error as &dyn std::error::Error, "empty the trash");
             }
+            // Of many containers, the allocator would keep all that they took for the next ones.
+            memory::give_back();
         });
     }
 

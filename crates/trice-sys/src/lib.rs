@@ -7,7 +7,7 @@
 //! pidfd                             how it ended
 //! resolve                           opening a path that must not lead out of a folder
 //! device_filter                     which devices a cgroup may open
-//! writeback                         when files get to the disk
+//! writeback memory                  when files get to the disk, and memory to the kernel
 //! socket_filter transparent         which packets a socket sees, and whose address it has
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod device_filter;
 pub mod exec;
 pub mod fork;
 pub mod keyring;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod pidfd;
