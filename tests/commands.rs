@@ -2,7 +2,9 @@
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 
 use crate::scenario::{Scenario, scenario, scenario_of};
 
@@ -31,6 +33,49 @@ fn up_again_with_nothing_to_do_does_nothing() {
         let after = desk.ids();
         assert_ne!(after["desk-talker-1"], ids["desk-talker-1"]);
         assert_eq!(after["desk-clock-1"], ids["desk-clock-1"]);
+    });
+}
+
+#[test]
+fn wait_ends_with_the_last_container_or_takes_the_project_down_with_the_first() {
+    let text = "name: desk\nx-s: &s { image: 'rootfs:/', command: sleep 1000, init: true, stop_grace_period: 0s }\n\
+                services: { one: *s, two: *s, other: *s }\n";
+    scenario_of(text, |desk| {
+        desk.trice("up -d").success();
+        let ids = desk.ids();
+        let begun = |line: &str| {
+            let mut waiting = desk.begin(line);
+            let mut told = String::new();
+            BufReader::new(waiting.child.stderr.as_mut().unwrap()).read_line(&mut told).unwrap();
+            assert_eq!(told, "waiting for desk-one-1, desk-two-1\n");
+            waiting
+        };
+        let waiting = begun("wait one two");
+        desk.trice("kill one").success();
+        desk.trice("kill other").success();
+        desk.trice("kill -s TERM two").success();
+        let ended = waiting.wait().code(143);
+        // Whole ids are told.
+        let told = |ended: &str, ids: &BTreeMap<String, String>| -> Vec<String> {
+            let named = |line: &str| {
+                let (_, code) = line.rsplit_once(' ').unwrap();
+                let (name, _) = ids.iter().find(|(_, id)| line.contains(id.as_str())).unwrap();
+                format!("{name} {code}")
+            };
+            ended.lines().map(named).collect()
+        };
+        assert_eq!(told(&ended.stdout(), &ids), ["desk-one-1 137", "desk-two-1 143"]);
+        let nothing = desk.trice("wait one").code(1).stderr();
+        assert!(nothing.contains("no container of these services of project desk runs"), "{nothing}");
+        desk.trice("up -d").success();
+        let ids = desk.ids();
+        let waiting = begun("wait --down-project one two");
+        // The engine that was asked first hears nothing of it any more.
+        desk.kill("trice-engine");
+        desk.trice("kill two").success();
+        let ended = waiting.wait().code(137);
+        assert_eq!(told(&ended.stdout(), &ids), ["desk-two-1 137"]);
+        assert!(desk.states().is_empty());
     });
 }
 

@@ -43,6 +43,7 @@ use crate::commands::stop::StopArgs;
 use crate::commands::system::SystemCommand;
 use crate::commands::up::{CreateArgs, UpArgs};
 use crate::commands::version::VersionArgs;
+use crate::commands::wait::WaitArgs;
 use crate::console::{Ansi, ProgressMode};
 use crate::unhonoured;
 
@@ -124,6 +125,8 @@ pub(crate) enum Command {
     Stop(StopArgs),
     /// Stop and start containers
     Restart(RestartArgs),
+    /// Wait until containers have ended
+    Wait(WaitArgs),
     /// Send a signal to containers
     Kill(KillArgs),
     /// Remove containers that do not run

@@ -33,6 +33,7 @@ pub(crate) mod stop;
 pub(crate) mod system;
 pub(crate) mod up;
 pub(crate) mod version;
+pub(crate) mod wait;
 
 use crate::arguments::{Arguments, Command, help};
 use crate::failure::Failure;
@@ -59,6 +60,7 @@ pub(crate) fn carry_out(arguments: Arguments, invocation: &mut Invocation) -> Re
         Command::Start(args) => block_on(start::run(&args, invocation)),
         Command::Stop(args) => block_on(stop::run(&args, invocation)),
         Command::Restart(args) => block_on(restart::run(&args, invocation)),
+        Command::Wait(args) => block_on(wait::run(&args, invocation)),
         Command::Kill(args) => block_on(kill::run(&args, invocation)),
         Command::Rm(args) => block_on(rm::run(&args, invocation)),
         Command::Scale(args) => block_on(scale::run(&args, invocation)),

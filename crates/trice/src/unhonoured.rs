@@ -9,9 +9,9 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Commands.
-const COMMANDS: [&str; 13] = [
-    "alpha", "attach", "bridge", "events", "pause", "publish", "stats", "top", "unpause", "volumes", "wait",
-    "watch", "viz",
+const COMMANDS: [&str; 12] = [
+    "alpha", "attach", "bridge", "events", "pause", "publish", "stats", "top", "unpause", "volumes", "watch",
+    "viz",
 ];
 
 /// Flags: the command, or nothing for all of them, and how the flag is written; `=` says that it takes a
