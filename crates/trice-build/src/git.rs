@@ -25,6 +25,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use trice_dockerfile::repository::Repository;
 use trice_image::digest::Digest;
@@ -200,9 +201,10 @@ impl Git<'_> {
             pidfd_open(group, PidfdFlags::empty()).map_err(|error| disk("wait for git", error.into()))?;
         loop {
             let mut ended = [PollFd::new(&waited, PollFlags::IN)];
-            let count = poll(&mut ended, Some(&PAUSE)).map_err(|error| disk("wait for git", error.into()))?;
-            if count > 0 {
-                break;
+            match poll(&mut ended, Some(&PAUSE)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => break,
+                Err(error) => return Err(disk("wait for git", error.into())),
             }
             if self.stop.load(Ordering::Relaxed) {
                 // It may have ended this moment.
