@@ -191,33 +191,26 @@ impl Tools {
             Context::Folder(path) => Some(path),
             Context::Image(_) | Context::Service(_) | Context::Remote(_) => None,
         };
+        let place = |path: &Path| match folder {
+            Some(folder) if is_fetched => Tree::folder(folder)?.place(path),
+            Some(folder) => Ok(folder.join(path)),
+            None => Ok(path.to_owned()),
+        };
         let mut ignore_files: Vec<PathBuf> = Vec::new();
         let script = match &build.dockerfile {
             DockerfileSource::Inline(text) => Script { name: "Dockerfile".to_owned(), text: text.clone() },
             DockerfileSource::File(path) => {
-                let whole = folder.map_or_else(|| path.clone(), |folder| folder.join(path));
-                let failed = |shown: &Path| {
-                    let path = shown.to_owned();
-                    move |source| BuildError::Dockerfile { path, source }
-                };
-                let whole = match folder.filter(|_| is_fetched) {
-                    Some(folder) => within(folder, path).map_err(failed(path))?,
-                    None => whole,
-                };
-                let text = read(&whole).map_err(failed(if is_fetched { path } else { &whole }))?;
-                ignore_files.push(with_suffix(&whole, ".dockerignore"));
+                // Where the store has what was fetched is nobody's business.
+                let shown = folder.filter(|_| !is_fetched).map_or(path.clone(), |folder| folder.join(path));
+                let text = place(path).and_then(|path| read(&path));
+                let text = text.map_err(|source| BuildError::Dockerfile { path: shown, source })?;
+                ignore_files.push(with_suffix(path, ".dockerignore"));
                 Script { name: path.display().to_string(), text }
             }
         };
-        ignore_files.extend(folder.map(|folder| folder.join(".dockerignore")));
+        ignore_files.extend(folder.map(|_| PathBuf::from(".dockerignore")));
         for path in ignore_files {
-            let found = match folder.filter(|_| is_fetched) {
-                Some(folder) => {
-                    path.strip_prefix(folder).map_or(Ok(path.clone()), |path| within(folder, path))
-                }
-                None => Ok(path.clone()),
-            };
-            let text = match found.and_then(|path| read(&path)) {
+            let text = match place(&path).and_then(|path| read(&path)) {
                 Ok(text) => text,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(BuildError::Ignore { path, reason: error.to_string() }),
@@ -359,11 +352,6 @@ fn wanted(build: &Build, platform: &Platform) -> Wanted {
             BuildNetwork::Host => Network::Host,
         },
     }
-}
-
-/// Returns where `path` leads in a folder that nobody trusts.
-fn within(folder: &Path, path: &Path) -> io::Result<PathBuf> {
-    Tree::folder(folder)?.place(path)
 }
 
 /// Reads a text. What is no file is none: a fifo would be waited for.

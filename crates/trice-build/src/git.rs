@@ -7,8 +7,8 @@
 //!
 //! A commit's files are a layer like any other: builds find it by the commit, and it goes when it was of no use for long.
 //!
-//! What a repository says runs nothing here: no hook, no filter, no configuration but ours, and no way to fetch but the
-//! three that are on the net. Nobody is asked for a password; what a server wants to see is a secret of the build:
+//! What a repository says runs nothing here: no hook, no filter, no configuration but ours, and no way to fetch but those
+//! over the net. Nobody is asked for a password; what a server wants to see is a secret of the build:
 //! `GIT_AUTH_TOKEN` or `GIT_AUTH_HEADER`, for one host `GIT_AUTH_TOKEN.HOST`, and the agent with keys called `default`.
 //!
 //! Sources: git(1), git-config(1), gitprotocol-capabilities(5); Docker's documentation, "Build context".
@@ -38,7 +38,7 @@ use crate::builder::{Tools, now};
 use crate::error::{GitError, StepError};
 use crate::record::StepRecord;
 use crate::secret;
-use crate::step::disk;
+use crate::step::{AN_HOUR, disk};
 use crate::tree::Tree;
 
 /// How often it is asked whether the build is still wanted.
@@ -129,7 +129,9 @@ impl Git<'_> {
             && images.hold_layers(self.lease, std::slice::from_ref(&record.layer))?
             && let Some(root) = images.layer_root(&record.layer)
         {
-            store.commit(Batch::new().put(&StepRecord { used_at: now(), ..record }))?;
+            if now().since(record.used_at) > AN_HOUR {
+                store.commit(Batch::new().put(&StepRecord { used_at: now(), ..record }))?;
+            }
             return Ok(root);
         }
         let place = Place::new(workshop)?;
@@ -165,14 +167,15 @@ impl Git<'_> {
             return Err(GitError::Changed { remote: repository.shown(), name: name.clone() }.into());
         }
         checked_out?;
-        if repository.submodules && place.tree.join(".gitmodules").exists() {
+        let has_submodules = repository.submodules && place.tree.join(".gitmodules").exists();
+        if has_submodules {
             git(&["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"])?;
         }
         let told = git(&["show", "--no-patch", "--format=%ct", commit])?;
         if !repository.keep_git_dir {
             // Each submodule has a file that leads to what is about to go.
             let words = ["submodule", "--quiet", "foreach", "--recursive", "printf '%s\\0' \"$displaypath\""];
-            let submodules = git(&words)?;
+            let submodules = if has_submodules { git(&words)? } else { String::new() };
             remove_own(place, &submodules).map_err(|source| disk("remove what is git's own", source))?;
         }
         Ok(told.trim().parse().unwrap_or_default())

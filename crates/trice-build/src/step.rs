@@ -31,7 +31,7 @@ use crate::stamps::Stamps;
 use crate::tree::Tree;
 
 /// What was of use within this time is not written down again.
-const AN_HOUR: Duration = Duration::from_secs(60 * 60);
+pub(crate) const AN_HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The upper and work folders of an overlayfs.
 pub(crate) struct Scratch {

@@ -249,11 +249,11 @@ impl Engine {
     fn empty_trash(&self) {
         let backends = self.backends.clone();
         tokio::task::spawn_blocking(move || {
+            // Of many containers, the allocator would keep all that they took for the next ones.
+            memory::give_back();
             if let Err(error) = backends.containers.empty_trash() {
                 tracing::warn!(error = &error as &dyn std::error::Error, "empty the trash");
             }
-            // Of many containers, the allocator would keep all that they took for the next ones.
-            memory::give_back();
         });
     }
 
