@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trice_model::suggest::nearest;
 
+use trice_model::image::ImageRef;
+
 use crate::dockerfile::Dockerfile;
 use crate::expand::{ExpandError, NoVariables, Reading, Variables, word};
 use crate::graph::{Base, BaseRef};
@@ -246,12 +248,21 @@ impl Stages {
                 }
                 Err(mistake) => mistakes.push(mistake),
             }
-            for (placed, _) in &self.instructions[index] {
+            let is_of_an_image = matches!(self.bases[index], StageBase::Outside(_));
+            for (placed, is_trigger) in &self.instructions[index] {
                 for from in froms(&placed.instruction) {
                     match self.from(&from, index, wanted) {
                         Ok(From::Stage(stage)) => waiting.push(stage),
                         Ok(From::Outside(outside @ BaseRef::Context(_))) if !known.contains_key(&outside) => {
                             self.unknown.insert(outside, placed.lines);
+                        }
+                        // Whoever made the base must not reach for files of whoever builds on it.
+                        Ok(From::Outside(BaseRef::Image { reference, .. }))
+                            if *is_trigger && is_of_an_image && is_on_this_machine(&reference) =>
+                        {
+                            let text = format!("the base has `{reference}` read by those who build on it");
+                            let mistake = Mistake::new(placed.lines, text);
+                            mistakes.push(mistake.hint("an image takes no files of the machine it comes to"));
                         }
                         Ok(From::Outside(_) | From::Nothing) => {}
                         Err(message) => mistakes.push(Mistake { lines: placed.lines, ..message }),
@@ -296,6 +307,11 @@ impl Stages {
 }
 
 /// Returns what an instruction takes files of.
+/// Tells whether a reference is one to files of the machine that builds.
+fn is_on_this_machine(reference: &str) -> bool {
+    reference.parse().is_ok_and(|reference| !matches!(reference, ImageRef::Registry(_)))
+}
+
 fn froms(instruction: &Instruction) -> Vec<String> {
     match instruction {
         Instruction::Copy(copy) => copy.from.iter().cloned().collect(),

@@ -447,3 +447,20 @@ fn what_means_nothing_is_told_with_its_line_and_a_way_out() {
     );
     assert_eq!(mistakes("FROM a AS build\n", &target("1")), "1: there is no stage `1` [there are `build`]");
 }
+
+#[test]
+fn a_base_that_has_files_of_this_machine_read_is_refused() {
+    for reaching in [
+        "COPY --from=rootfs:/ /etc/shadow /s",
+        "RUN --mount=from=docker-archive:/a.tar,target=/a true",
+        "RUN --mount=type=cache,target=/c,from=oci:/layout true",
+    ] {
+        let base = format!(r#"{{"OnBuild":["{reaching}"]}}"#);
+        let told = format!("{:?}", graph_with("FROM a\n", &wanted(), &base).unwrap_err());
+        assert!(told.contains("read by those who build on it"), "{told}");
+        // What the Dockerfile itself says is the builder's own wish.
+        assert!(graph_with(&format!("FROM a\n{reaching}\n"), &wanted(), "{}").is_ok(), "{reaching}");
+    }
+    let base = r#"{"OnBuild":["COPY --from=registry.example/tools /a /b"]}"#;
+    assert!(graph_with("FROM a\n", &wanted(), base).is_ok());
+}
