@@ -154,7 +154,9 @@ fn be_init(child: Child, steps: LastSteps, watch: &Watch) -> i32 {
     if let Err(error) = ready {
         return fail(&child, failed("become init", &error));
     }
-    drop((child, filter));
+    drop(filter);
+    // Last: that it hangs up tells the engine that all of the above is done.
+    drop(child);
     reaper::watch(watch).unwrap_or(255)
 }
 
