@@ -18,6 +18,7 @@ mod images;
 mod inside;
 mod mistakes;
 mod networks;
+mod platforms;
 mod registry;
 mod repositories;
 mod scenario;

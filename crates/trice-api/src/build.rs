@@ -104,6 +104,9 @@ pub enum BuildChange {
         image: String,
         /// Its names.
         names: Vec<RegistryRef>,
+        /// The machines that it is for; `None` is this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        platform: Option<String>,
     },
 }
 

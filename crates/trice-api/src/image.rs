@@ -39,7 +39,7 @@ impl Call for PullImages {
 pub struct PushImages {
     /// Which.
     pub images: Vec<RegistryRef>,
-    /// For this platform; `None` is this machine's.
+    /// For this platform; `None` is all that the names stand for.
     #[serde(default)]
     pub platform: Option<String>,
     /// How registries are reached.

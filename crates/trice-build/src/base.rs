@@ -17,7 +17,7 @@ use trice_image::progress::Progress;
 use trice_model::build::Context;
 use trice_model::image::{ImageRef, ObservedImage};
 
-use crate::builder::Tools;
+use crate::builder::{BuiltImage, Tools};
 use crate::error::BaseError;
 use crate::event::{Event, Listener};
 
@@ -91,8 +91,7 @@ pub(crate) struct Bases<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) contexts: &'a BTreeMap<String, Context>,
     /// The images of services that were built before.
-    pub(crate) services: &'a BTreeMap<String, String>,
-    pub(crate) platform: &'a Platform,
+    pub(crate) services: &'a BTreeMap<String, Vec<BuiltImage>>,
     /// Registries are asked whether there is a newer one.
     pub(crate) pull: bool,
     /// The Dockerfile came from elsewhere.
@@ -104,10 +103,7 @@ impl Bases<'_> {
     pub(crate) fn find(&self, base: &BaseRef) -> Result<Found, BaseError> {
         match base {
             BaseRef::Image { reference, platform } => {
-                let platform = match platform {
-                    Some(text) => text.parse()?,
-                    None => self.platform.clone(),
-                };
+                let platform: Platform = platform.parse()?;
                 let reference = reference.parse::<ImageRef>()?;
                 if self.is_fetched && !matches!(reference, ImageRef::Registry(_)) {
                     return Err(BaseError::Context(format!(
@@ -117,19 +113,26 @@ impl Bases<'_> {
                 }
                 self.image(&reference.resolved(self.folder), &platform)
             }
-            BaseRef::Context(name) => {
+            BaseRef::Context { name, platform } => {
+                let platform: Platform = platform.parse()?;
                 match &self.contexts[name] {
                     Context::Folder(path) if path.is_dir() => Ok(Found::Folder(path.clone())),
                     Context::Folder(path) => Err(BaseError::Context(format!(
                         "the context `{name}` is no folder: `{}`",
                         path.display()
                     ))),
-                    Context::Image(image) => self.image(&image.clone().resolved(self.folder), self.platform),
+                    Context::Image(image) => self.image(&image.clone().resolved(self.folder), &platform),
                     Context::Service(service) => {
-                        let id = self.services.get(service.as_str()).ok_or_else(|| {
-                        BaseError::Context(format!("the context `{name}` is the image of service `{service}`, which was not built"))
-                    })?;
-                        self.built(name, id)
+                        let images = self.services.get(service.as_str()).ok_or_else(|| {
+                            BaseError::Context(format!("the context `{name}` is the image of service `{service}`, which was not built"))
+                        })?;
+                        let fit = images
+                            .iter()
+                            .filter_map(|image| Some((platform.distance(&image.platform)?, image)));
+                        let (_, best) = fit.min_by_key(|(far, _)| *far).ok_or_else(|| {
+                            BaseError::Context(format!("the context `{name}` is the image of service `{service}`, which is not built for {platform}"))
+                        })?;
+                        self.built(name, &best.id)
                     }
                     Context::Remote(url) => Err(BaseError::Context(format!(
                         "the context `{name}` is not on this machine: `{url}`"

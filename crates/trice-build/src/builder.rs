@@ -14,19 +14,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use trice_dockerfile::dockerfile::Dockerfile;
 use trice_dockerfile::evaluate::{Evaluated, evaluate};
-use trice_dockerfile::graph::{BaseRef, Graph};
+use trice_dockerfile::graph::{BaseRef, Graph, Image};
 use trice_dockerfile::instruction::Network;
 use trice_dockerfile::mistake::{Lines, Mistakes};
 use trice_dockerfile::parse::parse;
 use trice_dockerfile::pattern::Patterns;
 use trice_dockerfile::wanted::{NoCache, PlatformNames, Wanted};
 use trice_image::images::Images;
+use trice_image::images::build::Draft;
 use trice_image::lease::Lease;
-use trice_image::platform::Platform;
+use trice_image::platform::{Platform, PlatformError};
 use trice_image::registry::Registries;
 use trice_model::build::{Build, BuildNetwork, Context, DockerfileSource};
 use trice_model::build_cache::CacheTarget;
-use trice_model::image::{ObservedImage, RegistryRef};
+use trice_model::image::RegistryRef;
 use trice_model::time::Timestamp;
 use trice_state::store::Store;
 
@@ -35,7 +36,7 @@ use crate::cache;
 use crate::contexts::Fetching;
 use crate::error::{BaseError, BuildError};
 use crate::event::Listener;
-use crate::execute::{Layers, Work};
+use crate::execute::Work;
 use crate::sandbox::Sandbox;
 use crate::select::Origin;
 use crate::stamps::Stamps;
@@ -67,16 +68,25 @@ pub struct Order {
     /// The names that the image gets, those in `build.tags` apart.
     pub names: Vec<RegistryRef>,
     /// The images of services that it may be based on, by the services.
-    pub services: BTreeMap<String, String>,
+    pub services: BTreeMap<String, Vec<BuiltImage>>,
 }
 
 /// What was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
-    /// The image.
-    pub image: ObservedImage,
-    /// Its names.
+    /// The images, in the order in which their platforms are named.
+    pub images: Vec<BuiltImage>,
+    /// Their names.
     pub names: Vec<RegistryRef>,
+}
+
+/// An image that was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// The machines that it is for.
+    pub platform: Platform,
+    /// Its id.
+    pub id: String,
 }
 
 /// The Dockerfile as it is shown to people, and what is read of it.
@@ -89,7 +99,7 @@ pub(crate) struct Script {
 const LONGEST: u64 = 16 << 20;
 
 impl Tools {
-    /// Builds an image, unless `stop` says that nobody wants it any more.
+    /// Builds an image, or one for each platform, unless `stop` says that nobody wants it any more.
     ///
     /// # Errors
     /// [`BuildError`]; there is no new image then, and no name has changed.
@@ -99,7 +109,7 @@ impl Tools {
         listener: Listener<'_>,
         stop: &AtomicBool,
     ) -> Result<Built, BuildError> {
-        let platform = platform(&order.build)?;
+        let platforms = platforms(&order.build)?;
         let lease = self.images.lease()?;
         let workshop = self.images.workshop()?;
         let fetching = Fetching { tools: self, lease: &lease, workshop: &workshop, listener, stop };
@@ -108,7 +118,6 @@ impl Tools {
         let (script, ignored) = self.script(build, is_fetched)?;
         let wrong = |mistakes: Mistakes| BuildError::Mistakes(mistakes.shown(&script.name, &script.text));
         let dockerfile = parse(&script.text).map_err(wrong)?;
-        let wanted = wanted(build, &platform);
         let folder = match &build.context {
             Context::Folder(path) => path.clone(),
             _ => PathBuf::from("/"),
@@ -120,12 +129,15 @@ impl Tools {
             folder: &folder,
             contexts: &build.additional_contexts,
             services: &order.services,
-            platform: &platform,
             pull: build.pull,
             is_fetched,
         };
         let mut found = BTreeMap::new();
-        let graph = self.graph(&dockerfile, &wanted, &bases, &mut found, &script, &wrong)?;
+        let graphs = platforms.iter().map(|platform| {
+            let wanted = wanted(build, platform);
+            self.graph(&dockerfile, &wanted, &bases, &mut found, &script, &wrong)
+        });
+        let Graph { steps, images } = Graph::merged(graphs.collect::<Result<Vec<_>, _>>()?);
         let names: Vec<RegistryRef> = order
             .names
             .iter()
@@ -136,12 +148,14 @@ impl Tools {
         let context = self.context(&build.context, ignored)?;
         let named = self.named_contexts(build)?;
         let work =
-            Work::new(self, &lease, build, &script, &graph, &found, context, named, listener, stop, &bases)?;
+            Work::new(self, &lease, build, &script, &steps, &found, context, named, listener, stop, &bases)?;
         let outcome = work.carry_out();
         // What steps made is of use to the next build, also if this one fails.
         work.keep()?;
-        let layers = outcome?;
-        self.finish(&lease, &graph, &work, &layers, build, names)
+        outcome?;
+        let ids = self.finish(&lease, &images, &work, build, &names)?;
+        let images = platforms.into_iter().zip(ids).map(|(platform, id)| BuiltImage { platform, id });
+        Ok(Built { images: images.collect(), names })
     }
 
     /// Finds out what is to be done. What that depends on is had here meanwhile.
@@ -257,47 +271,37 @@ impl Tools {
         Ok(Opened { origin: Origin { tree, ignored }, stamps })
     }
 
-    /// Makes the image.
+    /// Makes the images. Returns their ids.
     fn finish(
         &self,
         lease: &Lease,
-        graph: &Graph,
+        images: &[Image],
         work: &Work<'_>,
-        layers: &Layers,
         build: &Build,
-        names: Vec<RegistryRef>,
-    ) -> Result<Built, BuildError> {
-        let created = build.source_date_epoch.map_or_else(|| work.base_created(graph), seconds);
-        let document = graph.finished(&layers.base, &layers.made, &created);
-        let mut bytes = document.written();
-        if let Some(rootfs) = &layers.rootfs {
-            bytes = base::named_in(&bytes, rootfs);
-        }
-        if build.cache_to.contains(&CacheTarget::Inline) {
-            bytes = cache::with_steps(&bytes, &cache::of_image(&layers.steps, &document));
-        }
-        work.send_steps(&document, &layers.steps)?;
-        let image = match self.unchanged(&bytes, &names)? {
-            Some(image) => image,
-            None => self.images.commit(lease, &bytes, layers.rootfs.clone(), &names)?,
-        };
-        Ok(Built { image, names })
-    }
-
-    /// Returns the image if it is here already under all of its names: then nothing has to be written.
-    fn unchanged(&self, document: &[u8], names: &[RegistryRef]) -> Result<Option<ObservedImage>, BuildError> {
-        let id = trice_image::digest::Digest::of(document).to_string();
-        let mut found = None;
-        for name in names {
-            let reference = trice_model::image::ImageRef::Registry(name.clone());
-            let resolved = self.images.resolve(&reference, &Platform::host());
-            let resolved = resolved.map_err(|trice_image::images::ResolveError::Read(error)| error)?;
-            match resolved.filter(|image| image.id == id) {
-                Some(image) => found = Some(image),
-                None => return Ok(None),
+        names: &[RegistryRef],
+    ) -> Result<Vec<String>, BuildError> {
+        let steps = work.cached_steps();
+        let (mut documents, mut drafts) = (Vec::new(), Vec::new());
+        for image in images {
+            let layers = work.layers(image.result);
+            let created = build.source_date_epoch.map_or_else(|| work.base_created(image), seconds);
+            let document = image.finished(&layers.base, &layers.made, &created);
+            let mut config = document.written();
+            if let Some(rootfs) = &layers.rootfs {
+                config = base::named_in(&config, rootfs);
             }
+            if build.cache_to.contains(&CacheTarget::Inline) {
+                config = cache::with_steps(&config, &cache::of_image(&steps, &document));
+            }
+            documents.push(document);
+            drafts.push(Draft { config, rootfs: layers.rootfs });
         }
-        Ok(found)
+        work.send_steps(&documents, &steps)?;
+        let made = match self.images.unchanged(&drafts, names)? {
+            Some(images) => images,
+            None => self.images.commit(lease, &drafts, names)?,
+        };
+        Ok(made.into_iter().map(|image| image.id).collect())
     }
 }
 
@@ -307,17 +311,20 @@ pub(crate) struct Opened {
     pub(crate) stamps: Stamps,
 }
 
-fn platform(build: &Build) -> Result<Platform, BuildError> {
-    match &build.platforms[..] {
-        [] => Ok(Platform::host()),
-        [one] => one
-            .parse()
-            .map_err(|error: trice_image::platform::PlatformError| BuildError::Mistakes(error.to_string())),
-        _ => Err(BuildError::Mistakes(
-            "`platforms` names several: trice builds for one at a time; say which with `--platform`"
-                .to_owned(),
-        )),
+/// Returns the machines that images are built for, each once; this one if nothing is said.
+fn platforms(build: &Build) -> Result<Vec<Platform>, BuildError> {
+    let mut platforms: Vec<Platform> = Vec::new();
+    for text in &build.platforms {
+        let platform =
+            text.parse().map_err(|error: PlatformError| BuildError::Mistakes(error.to_string()))?;
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
     }
+    if platforms.is_empty() {
+        platforms.push(Platform::host());
+    }
+    Ok(platforms)
 }
 
 fn names_of(platform: &Platform) -> PlatformNames {

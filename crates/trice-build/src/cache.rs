@@ -173,11 +173,16 @@ impl Work<'_> {
     }
 
     /// Sends steps with their layers where the build says that they go.
-    pub(crate) fn send_steps(&self, document: &Document, steps: &[CachedStep]) -> Result<(), BuildError> {
+    pub(crate) fn send_steps(&self, documents: &[Document], steps: &[CachedStep]) -> Result<(), BuildError> {
+        // Whose it is makes no difference: a cache is a bundle of layers.
+        let Some(first) = documents.first() else { return Ok(()) };
         for target in &self.build.cache_to {
             let CacheTarget::Store { store, all, may_fail } = target else { continue };
-            let chosen = if *all { steps.to_vec() } else { of_image(steps, document) };
-            match self.send(store, &bundled(document, &chosen)) {
+            let chosen = match all {
+                true => steps.to_vec(),
+                false => documents.iter().flat_map(|document| of_image(steps, document)).collect(),
+            };
+            match self.send(store, &bundled(first, &chosen)) {
                 Err(error) if *may_fail => {
                     self.warn(&format!("the cache `{}` was not written: {}", shown(store), chain(&error)));
                 }

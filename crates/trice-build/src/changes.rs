@@ -75,16 +75,16 @@ pub fn changed(config: &[u8], changes: &[String]) -> Result<Vec<u8>, ChangeError
     };
     let text = format!("FROM {BASE}\n{}\n", changes.join("\n"));
     let wrong = |mistakes: Mistakes| ChangeError::Mistakes(mistakes.shown("--change", &text));
-    let base = BaseRef::Image { reference: BASE.to_owned(), platform: None };
+    let base = BaseRef::Image { reference: BASE.to_owned(), platform: wanted.platform.to_string() };
     let known = BTreeMap::from([(base, Base::Image(Box::new(document)))]);
-    let graph = match evaluate(&parse(&text).map_err(wrong)?, &wanted, &known).map_err(wrong)? {
+    let mut graph = match evaluate(&parse(&text).map_err(wrong)?, &wanted, &known).map_err(wrong)? {
         Evaluated::Graph(graph) => graph,
         // With a base that is known there is nothing else to look for.
         Evaluated::Unknown(_) => {
             return Err(ChangeError::Mistakes("the image is based on others".to_owned()));
         }
     };
-    let mut settings = graph.document.config;
+    let mut settings = graph.images.remove(0).document.config;
     triggers.extend(settings.on_build.take().unwrap_or_default());
     settings.on_build = (!triggers.is_empty()).then_some(triggers);
     let mut whole: Value = serde_json::from_slice(config)?;

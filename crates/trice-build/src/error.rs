@@ -10,6 +10,7 @@ use trice_image::images::bundle::BundleError;
 use trice_image::images::push::PushError;
 use trice_image::images::save::SaveError;
 use trice_image::layout::LayoutError;
+use trice_image::platform::Platform;
 use trice_model::image::ImageRefError;
 use trice_state::commit::CommitError;
 use trice_state::store::ReadError;
@@ -177,6 +178,19 @@ pub enum StepError {
     /// Its command could not be executed.
     #[error("{}", chain(.0))]
     Sandbox(#[source] SandboxError),
+    /// Its command could not be executed, which is for machines of another kind.
+    #[error(
+        "{}\nIt is for {platform}, and this machine is {}: programs of other processors need an emulator that is \
+         registered in the kernel, which Debian's `qemu-user-static` does",
+        chain(.source), Platform::host()
+    )]
+    Foreign {
+        /// For which.
+        platform: Platform,
+        /// Why not.
+        #[source]
+        source: SandboxError,
+    },
     /// A user or group is not there.
     #[error(transparent)]
     User(#[from] trice_runtime::user::UserError),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
-use trice_dockerfile::graph::{BaseRef, Graph, MadeLayer, Operation, StepId};
+use trice_dockerfile::graph::{BaseRef, Image, MadeLayer, Operation, Step, StepId};
 use trice_image::lease::Lease;
 use trice_image::workshop::{Finished, Workshop};
 use trice_model::build::Build;
@@ -31,7 +31,7 @@ pub(crate) struct Work<'a> {
     pub(crate) lease: &'a Lease,
     pub(crate) build: &'a Build,
     script: &'a Script,
-    pub(crate) graph: &'a Graph,
+    pub(crate) steps: &'a [Step],
     found: &'a BTreeMap<BaseRef, Found>,
     context: Option<Opened>,
     named: BTreeMap<String, Opened>,
@@ -72,8 +72,6 @@ pub(crate) struct Layers {
     pub(crate) base: Vec<String>,
     /// Those that steps made.
     pub(crate) made: BTreeMap<StepId, MadeLayer>,
-    /// The steps that made any layer of any stage.
-    pub(crate) steps: Vec<CachedStep>,
 }
 
 impl<'a> Work<'a> {
@@ -83,7 +81,7 @@ impl<'a> Work<'a> {
         lease: &'a Lease,
         build: &'a Build,
         script: &'a Script,
-        graph: &'a Graph,
+        steps: &'a [Step],
         found: &'a BTreeMap<BaseRef, Found>,
         context: Option<Opened>,
         named: BTreeMap<String, Opened>,
@@ -99,7 +97,7 @@ impl<'a> Work<'a> {
             lease,
             build,
             script,
-            graph,
+            steps,
             found,
             context,
             named,
@@ -117,25 +115,24 @@ impl<'a> Work<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries all steps out.
-    pub(crate) fn carry_out(&self) -> Result<Layers, BuildError> {
-        let titles = self.graph.steps.iter().map(|step| step.title.clone()).collect();
-        (self.listener)(Event::Planned(titles));
-        self.carry_out_steps()?;
-        let Some(result) = self.graph.result else {
-            let (base, made, steps) = (Vec::new(), BTreeMap::new(), Vec::new());
-            return Ok(Layers { rootfs: None, base, made, steps });
+    /// Returns the steps that made any layer of any stage, once all are carried out.
+    pub(crate) fn cached_steps(&self) -> Vec<CachedStep> {
+        self.state().keys.values().cloned().collect()
+    }
+
+    /// Returns the layers of an image whose last step is `result`, once all steps are carried out.
+    pub(crate) fn layers(&self, result: Option<StepId>) -> Layers {
+        let Some(result) = result else {
+            return Layers { rootfs: None, base: Vec::new(), made: BTreeMap::new() };
         };
-        let mut state = self.state();
-        let steps = std::mem::take(&mut state.keys).into_values().collect();
-        let made = std::mem::take(&mut state.made);
+        let state = self.state();
         // The way down from the result: what its lowest step has was there before.
         let (mut way, mut lowest) = (BTreeSet::from([result]), result);
-        while let Some(input) = self.graph.steps[lowest.0 as usize].input {
+        while let Some(input) = self.steps[lowest.0 as usize].input {
             lowest = input;
             way.insert(input);
         }
-        let base: &[Layer] = match &self.graph.steps[lowest.0 as usize].operation {
+        let base: &[Layer] = match &self.steps[lowest.0 as usize].operation {
             Operation::Base(_) | Operation::Import(_) => {
                 way.remove(&lowest);
                 &state.layers[&lowest]
@@ -145,12 +142,15 @@ impl<'a> Work<'a> {
         let rootfs = base.iter().find(|layer| layer.standing).map(|layer| layer.root.clone());
         let stored = base.iter().filter(|layer| !layer.standing);
         let base = stored.map(|layer| layer.diff_id.to_string()).collect();
-        let made = made.into_iter().filter(|(step, _)| way.contains(step)).collect();
-        Ok(Layers { rootfs, base, made, steps })
+        let made = state.made.iter().filter(|(step, _)| way.contains(step));
+        let made = made.map(|(step, layer)| (*step, layer.clone())).collect();
+        Layers { rootfs, base, made }
     }
 
-    fn carry_out_steps(&self) -> Result<(), BuildError> {
-        let steps = &self.graph.steps;
+    /// Carries all steps out.
+    pub(crate) fn carry_out(&self) -> Result<(), BuildError> {
+        let steps = self.steps;
+        (self.listener)(Event::Planned(steps.iter().map(|step| step.title.clone()).collect()));
         let mut waiting: BTreeSet<usize> = (0..steps.len()).collect();
         let (mut running, mut failed) = (0, None);
         let (sender, ended) = mpsc::channel();
@@ -217,7 +217,7 @@ impl<'a> Work<'a> {
 
     /// Returns the layers that a step begins with, the lowest first.
     pub(crate) fn below(&self, id: StepId) -> Arc<Vec<Layer>> {
-        let input = self.graph.steps[id.0 as usize].input;
+        let input = self.steps[id.0 as usize].input;
         input.map(|input| self.layers_of(input)).unwrap_or_default()
     }
 
@@ -314,10 +314,10 @@ impl<'a> Work<'a> {
     }
 
     /// Returns when what the image is based on was made: what has no step of its own is as old.
-    pub(crate) fn base_created(&self, graph: &Graph) -> String {
-        let mut step = graph.result;
+    pub(crate) fn base_created(&self, image: &Image) -> String {
+        let mut step = image.result;
         while let Some(id) = step {
-            let Some(this) = graph.steps.get(id.0 as usize) else { break };
+            let Some(this) = self.steps.get(id.0 as usize) else { break };
             if let Operation::Base(base) = &this.operation
                 && let Some(Found::Image { document, .. }) = self.found.get(base)
                 && let Some(created) = &document.created

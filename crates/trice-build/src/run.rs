@@ -21,6 +21,7 @@ use trice_dockerfile::graph::{Origin as From, Run, Step, StepId, StepMount};
 use trice_dockerfile::instruction::Network;
 use trice_dockerfile::mount::Sharing;
 use trice_image::digest::Digest;
+use trice_image::platform::Platform;
 use trice_model::build::{BuildNetwork, Entitlement};
 use trice_model::mount::{Bind, MountSpec, MountSpecSource, Propagation, Tmpfs};
 use trice_model::units::Bytes;
@@ -77,7 +78,7 @@ impl Work<'_> {
                 files.push(self.meant(origin, path, None, &[], counting)?.digest);
             }
         }
-        self.found_or_made(id, step, below, &files, || self.execute(id, run, below))
+        self.found_or_made(id, step, below, &files, || self.execute(id, step, run, below))
     }
 
     fn check_rights(&self, run: &Run) -> Result<(), StepError> {
@@ -98,7 +99,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn execute(&self, id: StepId, run: &Run, below: &[Layer]) -> Result<PathBuf, StepError> {
+    fn execute(&self, id: StepId, step: &Step, run: &Run, below: &[Layer]) -> Result<PathBuf, StepError> {
         let given = self.give(run)?;
         let mut env: BTreeMap<String, String> = run.proxy.iter().cloned().collect();
         env.extend(run.env.iter().cloned());
@@ -125,7 +126,12 @@ impl Work<'_> {
         let executed = self.tools.sandbox.execute(&command, &mut written, self.stop);
         let executed = executed.map_err(|error| match error {
             SandboxError::Cancelled => StepError::Cancelled,
-            failed @ SandboxError::Failed(_) => StepError::Sandbox(failed),
+            failed @ SandboxError::Failed(_) => match step.platform.parse::<Platform>() {
+                Ok(platform) if Platform::host().distance(&platform).is_none() => {
+                    StepError::Foreign { platform, source: failed }
+                }
+                _ => StepError::Sandbox(failed),
+            },
         })?;
         drop(given);
         if executed.exit.code() != 0 {

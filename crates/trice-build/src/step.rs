@@ -11,6 +11,7 @@ use trice_dockerfile::graph::{
 use trice_dockerfile::pattern::Patterns;
 use trice_dockerfile::repository::Repository;
 use trice_image::digest::Digest;
+use trice_image::platform::Platform;
 use trice_model::time::Timestamp;
 use trice_runtime::user::{UserError, look_up};
 
@@ -51,11 +52,11 @@ pub(crate) struct Meant {
 impl Work<'_> {
     /// Carries a step out. Returns its layers, the lowest first.
     pub(crate) fn step(&self, id: StepId) -> Result<(Vec<Layer>, Outcome), StepError> {
-        let step = &self.graph.steps[id.0 as usize];
+        let step = &self.steps[id.0 as usize];
         let below = self.below(id);
         match &step.operation {
             Operation::Base(base) => self.begin(base),
-            Operation::Import(name) => self.import(id, &self.opened(Some(name))?.origin),
+            Operation::Import(name) => self.import(id, step, &self.opened(Some(name))?.origin),
             Operation::MakeFolder(make) => {
                 self.found_or_made(id, step, &below, &[], || self.make_folder(make, &below))
             }
@@ -78,14 +79,14 @@ impl Work<'_> {
     }
 
     /// Has all files of a context as a layer. They are root's, as all are that come from a context.
-    fn import(&self, id: StepId, origin: &Origin) -> Result<(Vec<Layer>, Outcome), StepError> {
+    fn import(&self, id: StepId, step: &Step, origin: &Origin) -> Result<(Vec<Layer>, Outcome), StepError> {
         let nothing = Patterns::default();
         let selection = Selection { path: "/", kept: None, excluded: &nothing };
         let tops = origin.select(&selection).map_err(|error| StepError::files(&error))?;
         let counting = Counting { owners: false, modes: true, folder_names: false };
         let digest = content::digest(&tops, counting, None).map_err(|error| StepError::files(&error))?;
-        let key =
-            blake3::hash(format!("import {} {digest}", self.platform()).as_bytes()).to_hex().to_string();
+        let key = format!("import {} {digest}", self.platform(step));
+        let key = blake3::hash(key.as_bytes()).to_hex().to_string();
         self.with_key(id, &key, &[], false, || {
             let scratch = self.scratch()?;
             let tree = Tree::folder(&scratch.upper).map_err(|source| disk("make a layer", source))?;
@@ -98,12 +99,17 @@ impl Work<'_> {
         })
     }
 
-    /// What the machine and the wanted times add to a step's key.
-    fn platform(&self) -> String {
-        let platforms = self.build.platforms.join(",");
+    /// What the machine that it is for and the wanted times add to a step's key.
+    fn platform(&self, step: &Step) -> String {
+        let host = Platform::host();
+        let other = match step.platform.parse::<Platform>() {
+            Ok(platform) if platform == host => String::new(),
+            Ok(platform) => platform.to_string(),
+            Err(_) => step.platform.clone(),
+        };
         match self.build.source_date_epoch {
-            Some(epoch) => format!("{platforms} {epoch}"),
-            None => platforms,
+            Some(epoch) => format!("{other} {epoch}"),
+            None => other,
         }
     }
 
@@ -117,7 +123,7 @@ impl Work<'_> {
         make: impl FnOnce() -> Result<PathBuf, StepError>,
     ) -> Result<(Vec<Layer>, Outcome), StepError> {
         let diff_ids: Vec<String> = below.iter().map(|layer| layer.diff_id.to_string()).collect();
-        let key = step.key(&diff_ids, files, &self.platform()).expect("what makes a layer has a key");
+        let key = step.key(&diff_ids, files, &self.platform(step)).expect("what makes a layer has a key");
         self.with_key(id, key.as_str(), below, step.no_cache, make)
     }
 

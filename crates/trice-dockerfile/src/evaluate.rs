@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crate::dockerfile::Dockerfile;
 use crate::document::{Document, History, PATH};
 use crate::expand::Variables;
-use crate::graph::{Base, BaseRef, Graph, Operation, Origin, Step, StepId};
+use crate::graph::{Base, BaseRef, Graph, Image, Operation, Origin, Step, StepId};
 use crate::mistake::{Lines, Mistake, Mistakes};
 use crate::stages::{From, Globals, StageBase, Stages};
 use crate::wanted::Wanted;
@@ -30,7 +30,7 @@ pub enum Evaluated {
     Graph(Box<Graph>),
 }
 
-/// Finds out what is to be done. `known` are the bases that have been looked up.
+/// Finds out what is to be done for an image. `known` are the bases that have been looked up.
 ///
 /// # Errors
 /// All that is wrong with what is needed.
@@ -67,7 +67,8 @@ pub fn evaluate(
     if !wanted.labels.is_empty() {
         document.config.labels.get_or_insert_default().extend(wanted.labels.clone());
     }
-    let graph = Graph { steps: walk.steps, result: target.step, document, history: target.history };
+    let image = Image { result: target.step, document, history: target.history };
+    let graph = Graph { steps: walk.steps, images: vec![image] };
     Ok(Evaluated::Graph(Box::new(graph)))
 }
 
@@ -90,6 +91,8 @@ struct Walk<'a> {
 #[derive(Clone)]
 struct State {
     index: usize,
+    /// The machines that its files are for.
+    platform: String,
     document: Document,
     /// What commands see: the image's variables and the stage's arguments.
     env: Vec<(String, String)>,
@@ -149,11 +152,13 @@ impl Walk<'_> {
         let names = &self.wanted.platform;
         let variant = Some(names.variant.as_str()).filter(|variant| !variant.is_empty());
         let nothing = Document::scratch(&names.os, &names.architecture, variant);
+        let platform = self.stages.platforms[index].clone();
         let (document, step) = match &self.stages.bases[index] {
             StageBase::Scratch => (nothing, None),
             StageBase::Stage(base) => {
                 let base = self.done[base].clone();
-                let mut state = State { index, has_cmd: false, total, count: 0, ..base };
+                let platform = platform.unwrap_or(base.platform);
+                let mut state = State { index, platform, has_cmd: false, total, count: 0, ..base };
                 state.document.config.on_build = None;
                 return state;
             }
@@ -169,6 +174,7 @@ impl Walk<'_> {
         let env = env.map(|line| line.split_once('=').unwrap_or((line, "")));
         let mut state = State {
             index,
+            platform: platform.unwrap_or_else(|| names.to_string()),
             env: env.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             args: Vec::new(),
             step: None,
@@ -192,6 +198,10 @@ impl Walk<'_> {
     fn title(&self, state: &mut State, text: &str, is_trigger: bool) -> String {
         state.count += 1;
         let State { index, count, total, .. } = *state;
+        let platform = match &state.platform {
+            usual if *usual == self.wanted.machine.to_string() => "",
+            other => &format!("{other} "),
+        };
         let stage = match &self.dockerfile.stages[index].name {
             _ if self.dockerfile.stages.len() == 1 => String::new(),
             Some(name) => format!("{name} "),
@@ -199,7 +209,7 @@ impl Walk<'_> {
         };
         let width = total.to_string().len();
         let trigger = if is_trigger { "ONBUILD " } else { "" };
-        format!("[{stage}{count:>width$}/{total}] {trigger}{text}")
+        format!("[{platform}{stage}{count:>width$}/{total}] {trigger}{text}")
     }
 
     /// Returns the step that has what is from outside.
@@ -208,10 +218,12 @@ impl Walk<'_> {
             return *step;
         }
         let operation = match (outside, self.known.get(outside)) {
-            (BaseRef::Context(name), Some(Base::Folder)) => Operation::Import(name.clone()),
+            (BaseRef::Context { name, .. }, Some(Base::Folder)) => Operation::Import(name.clone()),
             (outside, _) => Operation::Base(outside.clone()),
         };
-        let step = self.push(Step { lines, title, input: None, operation, no_cache: false });
+        let (BaseRef::Image { platform, .. } | BaseRef::Context { platform, .. }) = outside;
+        let platform = platform.clone();
+        let step = self.push(Step { lines, title, platform, input: None, operation, no_cache: false });
         self.outside.insert(outside.clone(), step);
         step
     }
@@ -225,7 +237,8 @@ impl Walk<'_> {
     fn add_step(&mut self, state: &mut State, lines: Lines, title: String, operation: Operation) -> StepId {
         let name = self.dockerfile.stages[state.index].name.as_deref();
         let no_cache = self.wanted.no_cache.covers(name);
-        let step = self.push(Step { lines, title, input: state.step, operation, no_cache });
+        let platform = state.platform.clone();
+        let step = self.push(Step { lines, title, platform, input: state.step, operation, no_cache });
         state.step = Some(step);
         step
     }
@@ -236,12 +249,12 @@ impl Walk<'_> {
         Ok(match found.map_err(|mistake| Mistake { lines, ..mistake })? {
             From::Nothing => Origin::Nothing,
             From::Stage(stage) => self.done[&stage].step.map_or(Origin::Nothing, Origin::Step),
-            From::Outside(BaseRef::Context(name))
-                if self.known.get(&BaseRef::Context(name.clone())) == Some(&Base::Folder) =>
-            {
-                Origin::Named(name)
-            }
             From::Outside(outside) => {
+                if let BaseRef::Context { name, .. } = &outside
+                    && self.known.get(&outside) == Some(&Base::Folder)
+                {
+                    return Ok(Origin::Named(name.clone()));
+                }
                 let title = format!("FROM {}", named(&outside));
                 Origin::Step(self.outside_step(&outside, lines, title))
             }
@@ -252,7 +265,7 @@ impl Walk<'_> {
 fn named(outside: &BaseRef) -> &str {
     match outside {
         BaseRef::Image { reference, .. } => reference,
-        BaseRef::Context(name) => name,
+        BaseRef::Context { name, .. } => name,
     }
 }
 

@@ -21,12 +21,19 @@ use crate::repository::Repository;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StepId(pub u32);
 
-/// All steps that an image needs.
+/// All steps that images need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Graph {
     /// They, in an order in which they can be carried out.
     pub steps: Vec<Step>,
-    /// The one whose layers are the image's; nothing is an image without layers.
+    /// The images: one for each platform.
+    pub images: Vec<Image>,
+}
+
+/// An image that is made of what steps make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The step whose layers are the image's; nothing is an image without layers.
     pub result: Option<StepId>,
     /// The image's configuration, but for its layers.
     pub document: Document,
@@ -41,6 +48,8 @@ pub struct Step {
     pub lines: Lines,
     /// What it is called: `[build 2/5] RUN make`.
     pub title: String,
+    /// The machines that what it makes is for.
+    pub platform: String,
     /// The step whose files it begins with.
     pub input: Option<StepId>,
     /// What it does.
@@ -71,11 +80,16 @@ pub enum BaseRef {
     Image {
         /// As the Dockerfile writes it, with variables filled in.
         reference: String,
-        /// For which platform, if not for that of the build.
-        platform: Option<String>,
+        /// For which machines.
+        platform: String,
     },
-    /// A context by its name.
-    Context(String),
+    /// A context.
+    Context {
+        /// Its name.
+        name: String,
+        /// For which machines, if it is an image.
+        platform: String,
+    },
 }
 
 /// What is known of one.
@@ -267,25 +281,63 @@ pub enum StepMount {
 impl Step {
     /// Returns the steps that it needs.
     pub fn needs(&self) -> Vec<StepId> {
-        let of = |origin: &Origin| match origin {
+        let mut needs: Vec<StepId> = self.input.into_iter().collect();
+        needs.extend(self.operation.origins().filter_map(|origin| match origin {
             Origin::Step(step) => Some(*step),
             Origin::Context | Origin::Named(_) | Origin::Nothing => None,
-        };
-        let mut needs: Vec<StepId> = self.input.into_iter().collect();
-        match &self.operation {
-            Operation::Base(_) | Operation::Import(_) | Operation::MakeFolder(_) => {}
-            Operation::Copy(copy) => needs.extend(copy.sources.iter().filter_map(|source| match source {
-                Source::Files { origin, .. } => of(origin),
-                Source::Document { .. } | Source::Url { .. } | Source::Git(_) => None,
-            })),
-            Operation::Run(run) => needs.extend(run.mounts.iter().filter_map(|mount| match mount {
-                StepMount::Files { origin, .. } | StepMount::Cache { origin, .. } => of(origin),
-                StepMount::Tmpfs { .. } | StepMount::Secret { .. } | StepMount::Agent { .. } => None,
-            })),
-        }
+        }));
         needs.sort();
         needs.dedup();
         needs
+    }
+
+    /// Returns the step with other numbers for those that it needs.
+    fn renumbered(mut self, numbers: &[StepId]) -> Self {
+        let new = |step: StepId| numbers[step.0 as usize];
+        self.input = self.input.map(new);
+        for origin in self.operation.origins_mut() {
+            if let Origin::Step(step) = origin {
+                *step = new(*step);
+            }
+        }
+        self
+    }
+}
+
+impl Operation {
+    /// Returns where it has files from.
+    fn origins(&self) -> impl Iterator<Item = &Origin> {
+        let (sources, mounts): (&[Source], &[StepMount]) = match self {
+            Self::Base(_) | Self::Import(_) | Self::MakeFolder(_) => (&[], &[]),
+            Self::Copy(copy) => (&copy.sources, &[]),
+            Self::Run(run) => (&[], &run.mounts),
+        };
+        let of_sources = sources.iter().filter_map(|source| match source {
+            Source::Files { origin, .. } => Some(origin),
+            Source::Document { .. } | Source::Url { .. } | Source::Git(_) => None,
+        });
+        let of_mounts = mounts.iter().filter_map(|mount| match mount {
+            StepMount::Files { origin, .. } | StepMount::Cache { origin, .. } => Some(origin),
+            StepMount::Tmpfs { .. } | StepMount::Secret { .. } | StepMount::Agent { .. } => None,
+        });
+        of_sources.chain(of_mounts)
+    }
+
+    fn origins_mut(&mut self) -> impl Iterator<Item = &mut Origin> {
+        let (sources, mounts): (&mut [Source], &mut [StepMount]) = match self {
+            Self::Base(_) | Self::Import(_) | Self::MakeFolder(_) => (&mut [], &mut []),
+            Self::Copy(copy) => (&mut copy.sources, &mut []),
+            Self::Run(run) => (&mut [], &mut run.mounts),
+        };
+        let of_sources = sources.iter_mut().filter_map(|source| match source {
+            Source::Files { origin, .. } => Some(origin),
+            Source::Document { .. } | Source::Url { .. } | Source::Git(_) => None,
+        });
+        let of_mounts = mounts.iter_mut().filter_map(|mount| match mount {
+            StepMount::Files { origin, .. } | StepMount::Cache { origin, .. } => Some(origin),
+            StepMount::Tmpfs { .. } | StepMount::Secret { .. } | StepMount::Agent { .. } => None,
+        });
+        of_sources.chain(of_mounts)
     }
 }
 
@@ -299,6 +351,33 @@ pub struct MadeLayer {
 }
 
 impl Graph {
+    /// Puts what several images need together. What two of them need is done once: a stage for the machine that builds,
+    /// say, which makes something for others.
+    pub fn merged(graphs: impl IntoIterator<Item = Self>) -> Self {
+        let mut merged = Self { steps: Vec::new(), images: Vec::new() };
+        for graph in graphs {
+            let mut numbers: Vec<StepId> = Vec::new();
+            for step in graph.steps {
+                let step = step.renumbered(&numbers);
+                let place = merged.steps.iter().position(|other| *other == step);
+                let place = place.unwrap_or_else(|| {
+                    merged.steps.push(step);
+                    merged.steps.len() - 1
+                });
+                numbers.push(StepId(place as u32));
+            }
+            let new = |step: StepId| numbers[step.0 as usize];
+            merged.images.extend(graph.images.into_iter().map(|image| Image {
+                result: image.result.map(new),
+                history: image.history.into_iter().map(|(told, step)| (told, step.map(new))).collect(),
+                document: image.document,
+            }));
+        }
+        merged
+    }
+}
+
+impl Image {
     /// Returns the image's whole configuration. `base` are the layers of the lowest stage, `layers` those that the
     /// steps made. `created` is the time of what was made without any step.
     ///

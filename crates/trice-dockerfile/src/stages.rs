@@ -150,8 +150,8 @@ impl Stages {
                 Ok(base) => {
                     let instead = stage.name.as_deref().and_then(|name| wanted.context(name));
                     stages.bases.push(match instead {
-                        Some(context) => StageBase::Instead(BaseRef::Context(context.clone())),
-                        None => stages.base(&base, platform.as_ref(), wanted),
+                        Some(context) => StageBase::Instead(wanted.context_ref(context, platform.as_deref())),
+                        None => stages.base(&base, platform.as_deref(), wanted),
                     });
                 }
             }
@@ -169,17 +169,14 @@ impl Stages {
         Ok(stages)
     }
 
-    fn base(&self, base: &str, platform: Option<&String>, wanted: &Wanted) -> StageBase {
+    fn base(&self, base: &str, platform: Option<&str>, wanted: &Wanted) -> StageBase {
         if let Some(stage) = self.names.get(&base.to_lowercase()) {
             return StageBase::Stage(*stage);
         }
         match wanted.context(base) {
             _ if base == "scratch" => StageBase::Scratch,
-            Some(context) => StageBase::Outside(BaseRef::Context(context.clone())),
-            None => {
-                let (reference, platform) = (base.to_owned(), platform.cloned());
-                StageBase::Outside(BaseRef::Image { reference, platform })
-            }
+            Some(context) => StageBase::Outside(wanted.context_ref(context, platform)),
+            None => StageBase::Outside(wanted.image_ref(base, platform)),
         }
     }
 
@@ -253,7 +250,9 @@ impl Stages {
                 for from in froms(&placed.instruction) {
                     match self.from(&from, index, wanted) {
                         Ok(From::Stage(stage)) => waiting.push(stage),
-                        Ok(From::Outside(outside @ BaseRef::Context(_))) if !known.contains_key(&outside) => {
+                        Ok(From::Outside(outside @ BaseRef::Context { .. }))
+                            if !known.contains_key(&outside) =>
+                        {
                             self.unknown.insert(outside, placed.lines);
                         }
                         // Whoever made the base must not reach for files of whoever builds on it.
@@ -299,8 +298,8 @@ impl Stages {
             (Some(Ok(stage)), _) | (None, Some(&stage)) => Ok(From::Stage(stage)),
             (None, None) if from == "scratch" => Ok(From::Nothing),
             (None, None) => Ok(From::Outside(match wanted.context(from) {
-                Some(context) => BaseRef::Context(context.clone()),
-                None => BaseRef::Image { reference: from.to_owned(), platform: None },
+                Some(context) => wanted.context_ref(context, None),
+                None => wanted.image_ref(from, None),
             })),
         }
     }

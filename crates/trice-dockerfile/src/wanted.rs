@@ -1,7 +1,9 @@
 //! What is asked for of a Dockerfile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use crate::graph::BaseRef;
 use crate::instruction::Network;
 
 /// What is to be built, and under which circumstances.
@@ -36,15 +38,12 @@ pub struct PlatformNames {
     pub variant: String,
 }
 
-impl PlatformNames {
-    /// Returns `linux/arm/v7`.
-    fn whole(&self) -> String {
+impl fmt::Display for PlatformNames {
+    /// Writes `linux/arm/v7`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { os, architecture, variant } = self;
-        if variant.is_empty() {
-            format!("{os}/{architecture}")
-        } else {
-            format!("{os}/{architecture}/{variant}")
-        }
+        write!(f, "{os}/{architecture}")?;
+        if variant.is_empty() { Ok(()) } else { write!(f, "/{variant}") }
     }
 }
 
@@ -76,7 +75,7 @@ impl Wanted {
         let mut args = BTreeMap::new();
         for (side, names) in [("BUILD", &self.machine), ("TARGET", &self.platform)] {
             let values = [
-                ("PLATFORM", names.whole()),
+                ("PLATFORM", names.to_string()),
                 ("OS", names.os.clone()),
                 ("OSVERSION", String::new()),
                 ("ARCH", names.architecture.clone()),
@@ -102,6 +101,20 @@ impl Wanted {
         };
         let both = |(name, value): (String, String)| [(name.to_uppercase(), value.clone()), (name, value)];
         NAMES.iter().filter_map(given).flat_map(both).collect()
+    }
+
+    /// Returns an image for `platform`, or for the wanted one.
+    pub(crate) fn image_ref(&self, reference: &str, platform: Option<&str>) -> BaseRef {
+        BaseRef::Image { reference: reference.to_owned(), platform: self.platform_or(platform) }
+    }
+
+    /// Returns a context, for `platform` or the wanted one.
+    pub(crate) fn context_ref(&self, name: &str, platform: Option<&str>) -> BaseRef {
+        BaseRef::Context { name: name.to_owned(), platform: self.platform_or(platform) }
+    }
+
+    fn platform_or(&self, platform: Option<&str>) -> String {
+        platform.map_or_else(|| self.platform.to_string(), str::to_owned)
     }
 
     /// Returns the context that takes the place of `name`, if there is one.

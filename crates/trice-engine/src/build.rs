@@ -15,10 +15,11 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use trice_api::build::{Build, BuildChange, BuildEvent, BuildOrder, StepOutcome};
 use trice_api::fault::{Code, Fault};
 use trice_build::budget::Going;
-use trice_build::builder::{Built, Order, Tools};
+use trice_build::builder::{Built, BuiltImage, Order, Tools};
 use trice_build::error::BuildError;
 use trice_build::event::{Event, Outcome};
 use trice_image::images::remove::Roots;
+use trice_image::platform::Platform;
 use trice_image::registry::Registries;
 
 use crate::build::sandbox::EngineSandbox;
@@ -85,8 +86,8 @@ impl Builds<'_> {
                 faults.push(Fault::new(Code::BadRequest, text));
                 break;
             }
-            let services: BTreeMap<String, String> =
-                built.iter().map(|(name, built)| (name.clone(), built.image.id.clone())).collect();
+            let services: BTreeMap<String, Vec<BuiltImage>> =
+                built.iter().map(|(name, built)| (name.clone(), built.images.clone())).collect();
             let results: Vec<_> = std::thread::scope(|scope| {
                 let services = &services;
                 let threads: Vec<_> =
@@ -133,7 +134,11 @@ impl Builds<'_> {
         }
     }
 
-    fn build(&self, order: &BuildOrder, services: &BTreeMap<String, String>) -> Result<Built, BuildError> {
+    fn build(
+        &self,
+        order: &BuildOrder,
+        services: &BTreeMap<String, Vec<BuiltImage>>,
+    ) -> Result<Built, BuildError> {
         let backends = &self.service.backends;
         let access = self.call.access.clone();
         let tools = Tools {
@@ -157,8 +162,10 @@ impl Builds<'_> {
         };
         let (build, names) = (order.build.clone(), order.images.clone());
         let built = tools.build(&Order { build, names, services: services.clone() }, &listener, &self.stop);
-        if let Ok(built) = &built {
-            tell(BuildChange::Built { image: built.image.id.clone(), names: built.names.clone() });
+        let images = built.iter().flat_map(|built| built.images.iter().map(move |image| (built, image)));
+        for (built, BuiltImage { platform, id }) in images {
+            let platform = (*platform != Platform::host()).then(|| platform.to_string());
+            tell(BuildChange::Built { image: id.clone(), names: built.names.clone(), platform });
         }
         built
     }

@@ -8,7 +8,7 @@
 //! names, find, inspect        what is here            usage     how much room it takes
 //! remove                      what goes               build     how layers and images are made here
 //! bundle                      layers of builds that others may find, elsewhere
-//! read                          what comes out of archives      seal, join, save   how they leave
+//! read                          what comes out of archives      seal, save   how they leave
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -37,8 +37,8 @@ use crate::unpack::Limits;
 pub mod build;
 pub mod bundle;
 pub mod find;
+mod index;
 pub mod inspect;
-mod join;
 pub mod names;
 mod pull;
 pub mod push;
@@ -226,7 +226,8 @@ impl Images {
         let Loaded { record: image, lease } = loaded;
         let mut batch = record(Batch::new().put(&image), &image);
         for name in &offer.names {
-            for name in self.name_records(name, &image, platform, offer.target.as_ref())? {
+            let named = NamedImage { platform: platform.clone(), image: image.id.clone() };
+            for name in self.name_records(name, &[named], offer.target.as_ref())? {
                 batch = batch.put(&name);
             }
         }
@@ -236,13 +237,12 @@ impl Images {
         Ok(self.observed(image))
     }
 
-    /// Returns what `name` stands for from now on. With another digest than before, it stands for no image of the
-    /// one before.
+    /// Returns what `name` stands for from now on: `new`, and what it has for other platforms, unless it has another
+    /// digest than before, or none.
     fn name_records(
         &self,
         name: &RegistryRef,
-        image: &ImageRecord,
-        platform: &Platform,
+        new: &[NamedImage],
         target: Option<&Digest>,
     ) -> Result<Vec<NameRecord>, ReadError> {
         let by_tag = name.tag.as_ref().filter(|_| name.digest.is_none()).map(|tag| tag_key(name, tag));
@@ -252,8 +252,8 @@ impl Images {
             let before = self.store.get::<NameRecord>(&key)?;
             let same = before.filter(|before| target.is_some() && before.digest.as_ref() == target);
             let mut images = same.map(|same| same.images).unwrap_or_default();
-            images.retain(|named| named.platform != *platform);
-            images.push(NamedImage { platform: platform.clone(), image: image.id.clone() });
+            images.retain(|named| new.iter().all(|new| new.platform != named.platform));
+            images.extend_from_slice(new);
             let checked_at = target.map(|_| now());
             records.push(NameRecord { name: key, digest: target.cloned(), images, checked_at });
         }

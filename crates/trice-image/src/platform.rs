@@ -43,7 +43,7 @@ impl Platform {
     /// Tells how well what is made for `image` runs here: the less the better, `None` if it does not.
     ///
     /// An older variant runs on a newer machine, and one that is not stated is the usual one.
-    pub(crate) fn distance(&self, image: &Self) -> Option<u32> {
+    pub fn distance(&self, image: &Self) -> Option<u32> {
         if self.os != image.os || self.architecture != image.architecture {
             return None;
         }

@@ -11,6 +11,8 @@ use std::thread;
 
 use trice_image::digest::Digest;
 use trice_image::images::Images;
+use trice_image::images::build::Draft;
+use trice_image::lease::Lease;
 use trice_image::platform::Platform;
 use trice_image::registry::Registries;
 use trice_model::image::{ObservedImage, RegistryRef};
@@ -170,7 +172,7 @@ impl Machine {
             let text = format!("{step:?}");
             heard.push(text.split_whitespace().next().unwrap().to_owned());
         };
-        let pushed = wait_for(self.images.push(&name, &Platform::host(), &self.registries, &mut hear));
+        let pushed = wait_for(self.images.push(&name, None, &self.registries, &mut hear));
         let digest = pushed.map_err(|error| chain(&error))?;
         heard.retain(|step| step != "Sending");
         heard.sort();
@@ -192,7 +194,20 @@ impl Machine {
 
     /// The same for another machine.
     pub(crate) fn build_for(&self, host: &Platform, layers: &[&Path], names: &[&str]) -> ObservedImage {
-        let (lease, workshop) = (self.images.lease().unwrap(), self.images.workshop().unwrap());
+        self.build_all(&[(host, layers)], names).remove(0)
+    }
+
+    /// Makes images that have the same names.
+    pub(crate) fn build_all(&self, all: &[(&Platform, &[&Path])], names: &[&str]) -> Vec<ObservedImage> {
+        let lease = self.images.lease().unwrap();
+        let drafts: Vec<_> =
+            all.iter().map(|(platform, layers)| self.draft(&lease, platform, layers)).collect();
+        let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
+        self.images.commit(&lease, &drafts, &names).unwrap()
+    }
+
+    fn draft(&self, lease: &Lease, host: &Platform, layers: &[&Path]) -> Draft {
+        let workshop = self.images.workshop().unwrap();
         let layers: Vec<_> = layers
             .iter()
             .map(|layer| {
@@ -201,15 +216,14 @@ impl Machine {
                 self.images.layer_of_folder(&workshop, &upper, None).unwrap()
             })
             .collect();
-        self.images.publish(&lease, &workshop, &layers).unwrap();
+        self.images.publish(lease, &workshop, &layers).unwrap();
         let config = serde_json::json!({
             "architecture": host.architecture, "os": host.os, "created": "2026-01-02T03:04:05Z",
             "config": { "Cmd": ["/bin/sh"], "Env": ["A=1"] },
             "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|layer| layer.diff_id()).collect::<Vec<_>>() },
             "history": layers.iter().map(|_| serde_json::json!({ "created_by": "test" })).collect::<Vec<_>>(),
         });
-        let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
-        self.images.commit(&lease, &serde_json::to_vec(&config).unwrap(), None, &names).unwrap()
+        Draft { config: serde_json::to_vec(&config).unwrap(), rootfs: None }
     }
 }
 

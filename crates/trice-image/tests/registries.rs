@@ -83,18 +83,15 @@ fn images_for_two_machines_are_sent_under_one_name_and_each_gets_its_own() {
             fs::create_dir(folder.path(name)).unwrap();
             fs::write(folder.path(name).join("file"), name).unwrap();
         }
-        let own = machine.build_for(&host, &[&folder.path("own")], &[]);
-        let foreign = machine.build_for(&other, &[&folder.path("foreign")], &[]);
+        let (own, foreign) = (folder.path("own"), folder.path("foreign"));
         let name = format!("{}/both:1", registry.host);
-        let lease = machine.images.lease().unwrap();
-        let ids = [&own, &foreign].map(|image| image.id.parse().unwrap());
-        let index = machine.images.join(&lease, &ids, &name.parse().unwrap()).unwrap();
-        drop(lease);
+        let built = machine.build_all(&[(&host, &[&own]), (&other, &[&foreign])], &[&name]);
         machine.images.prune(&PruneFilter::default(), &Roots::new()).unwrap();
-        assert_eq!(machine.push(&name).unwrap().0, index);
+        let index = machine.push(&name).unwrap().0;
+        assert_eq!(machine.push(&name).unwrap().0, index, "the same again");
         let raw = skopeo(&format!("inspect --raw --tls-verify=false docker://{name}"));
         assert_eq!(trice_image::digest::Digest::of(raw.as_bytes()), index);
-        for (platform, wanted) in [(&host, &own), (&other, &foreign)] {
+        for (platform, wanted) in [(&host, &built[0]), (&other, &built[1])] {
             let found =
                 Machine::new(&folder, &format!("for-{}", platform.architecture)).fetch_for(platform, &name);
             assert_eq!(found.unwrap().id, wanted.id);

@@ -38,7 +38,7 @@ pub struct Build {
     /// More names for the image, as they are written.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// The platforms that it is built for; none is this machine's.
+    /// The platforms that it is built for, an image for each; none is this machine's.
     #[serde(default)]
     pub platforms: Vec<String>,
     /// What was done before is done again.

@@ -107,9 +107,10 @@ fn plain(what: &BuildChange, title: &dyn Fn(usize) -> String) -> Option<String> 
             format!("fetching {image} {} of {}", words::size(amount.bytes), words::size(amount.of))
         }
         BuildChange::Warning { text } => format!("warning: {text}"),
-        BuildChange::Built { image, names } => {
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            format!("built {image} {}", names.join(" ")).trim_end().to_owned()
+        BuildChange::Built { image, names, platform } => {
+            let names = names.iter().map(|name| format!(" {name}")).collect::<String>();
+            let platform = platform.iter().map(|platform| format!(" for {platform}")).collect::<String>();
+            format!("built {image}{names}{platform}")
         }
     })
 }
@@ -157,7 +158,11 @@ mod tests {
             output("cc"),
             ended(1, StepOutcome::Done),
             ended(1, StepOutcome::Failed),
-            BuildChange::Built { image: "sha256:1".to_owned(), names: vec!["shop-web".parse().unwrap()] },
+            BuildChange::Built {
+                image: "sha256:1".to_owned(),
+                names: vec!["shop-web".parse().unwrap()],
+                platform: None,
+            },
         ];
         let lines: Vec<String> = all.iter().filter_map(|what| plain(what, &title)).collect();
         insta::assert_snapshot!(lines.join("\n"), @"

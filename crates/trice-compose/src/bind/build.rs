@@ -36,8 +36,8 @@ impl Binder<'_> {
         let platform = service.text_at("platform").filter(|platform| !platform.is_empty());
         let platforms = match list_at(node, "platforms") {
             // The one that the service runs on, if it says one.
-            all if platform.is_none() || all.len() == 1 => all,
-            _ => platform.map(str::to_owned).into_iter().collect(),
+            none if none.is_empty() => platform.map(str::to_owned).into_iter().collect(),
+            all => all,
         };
         Some(Build {
             context,

@@ -692,6 +692,7 @@ secrets: { file: { file: ./s }, env: { environment: TOKEN } }
             "shop/web:1",
         ],
         platforms: [
+            "linux/amd64",
             "linux/arm64",
         ],
         no_cache: true,

@@ -31,7 +31,8 @@ fn graph_with(source: &str, wanted: &Wanted, settings: &str) -> Result<Graph, Mi
             Evaluated::Unknown(bases) => {
                 assert!(bases.keys().all(|base| !known.contains_key(base)), "it asks again for {bases:?}");
                 known.extend(bases.into_keys().map(|base| {
-                    let is_folder = matches!(&base, BaseRef::Context(name) if name.starts_with("folder"));
+                    let is_folder =
+                        matches!(&base, BaseRef::Context { name, .. } if name.starts_with("folder"));
                     (base, if is_folder { Base::Folder } else { image(settings) })
                 }));
             }
@@ -49,11 +50,13 @@ fn shown(graph: &Graph) -> String {
         let needs: Vec<String> = step.needs().iter().map(|StepId(id)| id.to_string()).collect();
         out += &format!("{index} {} <- {}\n", step.title, needs.join(","));
     }
-    out + &format!("result {:?}\n", graph.result.map(|StepId(id)| id))
+    let results =
+        graph.images.iter().map(|image| format!("result {:?}\n", image.result.map(|StepId(id)| id)));
+    out + &results.collect::<String>()
 }
 
 fn history(graph: &Graph) -> String {
-    let lines = graph.history.iter().map(|(history, step)| {
+    let lines = graph.images[0].history.iter().map(|(history, step)| {
         let mark = if step.is_some() { '*' } else { '-' };
         format!("{mark} {}\n", history.created_by.clone().unwrap_or_default())
     });
@@ -160,7 +163,7 @@ WORKDIR /
     * COPY <<END /e # buildkit
     - WORKDIR /
     "#);
-    insta::assert_snapshot!(serde_json::to_string_pretty(&graph.document.config).unwrap(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&graph.images[0].document.config).unwrap(), @r#"
     {
       "User": "0 c:root",
       "ExposedPorts": {
@@ -218,7 +221,7 @@ WORKDIR /
 #[test]
 fn an_entrypoint_clears_the_command_of_the_base_and_not_ones_own() {
     let base = r#"{"Cmd":["old"],"Entrypoint":["e"]}"#;
-    let cmd = |source| graph_with(source, &wanted(), base).unwrap().document.config.cmd;
+    let cmd = |source| graph_with(source, &wanted(), base).unwrap().images.remove(0).document.config.cmd;
     assert_eq!(cmd("FROM a\nENTRYPOINT x"), None);
     assert_eq!(cmd("FROM a\nCMD [\"new\"]\nENTRYPOINT x"), Some(vec!["new".to_owned()]));
     assert_eq!(cmd("FROM a AS b\nCMD [\"new\"]\nFROM b\nENTRYPOINT x"), None);
@@ -261,7 +264,7 @@ fn platforms_and_proxies_are_there_without_a_word() {
     let Operation::Base(BaseRef::Image { platform, .. }) = &graph.steps[0].operation else {
         panic!("a base")
     };
-    assert_eq!(platform.as_deref(), Some("linux/amd64"));
+    assert_eq!(platform, "linux/amd64");
     let run = last_run(&graph);
     let value = |name| run.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     assert_eq!(value("TARGETPLATFORM"), Some("linux/arm/v7"));
@@ -269,6 +272,35 @@ fn platforms_and_proxies_are_there_without_a_word() {
     assert_eq!((value("TARGETSTAGE"), value("HTTP_PROXY")), (Some("default"), None));
     let proxy = |name: &str| (name.to_owned(), "http://p".to_owned());
     assert_eq!(run.proxy, [proxy("HTTP_PROXY"), proxy("http_proxy")]);
+}
+
+#[test]
+fn what_images_for_several_platforms_need_together_is_done_once() {
+    let source = "FROM --platform=$BUILDPLATFORM cc AS make\nCOPY . /src\nARG TARGETARCH\nRUN make $TARGETARCH\n\
+        FROM base\nRUN a\nCOPY --from=make /out /out\n";
+    let for_one = |architecture| {
+        let wanted = Wanted { platform: names(architecture), ..wanted() };
+        graph_with(source, &wanted, "{}").unwrap()
+    };
+    let merged = Graph::merged([for_one("amd64"), for_one("arm64")]);
+    insta::assert_snapshot!(shown(&merged), @r"
+    0 [make 1/3] FROM cc <- 
+    1 [make 2/3] COPY . /src <- 0
+    2 [make 3/3] RUN make $TARGETARCH <- 1
+    3 [stage-1 1/3] FROM base <- 
+    4 [stage-1 2/3] RUN a <- 3
+    5 [stage-1 3/3] COPY --from=make /out /out <- 2,4
+    6 [make 3/3] RUN make $TARGETARCH <- 1
+    7 [linux/arm64 stage-1 1/3] FROM base <- 
+    8 [linux/arm64 stage-1 2/3] RUN a <- 7
+    9 [linux/arm64 stage-1 3/3] COPY --from=make /out /out <- 6,8
+    result Some(5)
+    result Some(9)
+    ");
+    assert_eq!(
+        merged.images[1].history.iter().filter_map(|(_, step)| *step).collect::<Vec<_>>(),
+        [StepId(8), StepId(9)]
+    );
 }
 
 #[test]
@@ -340,7 +372,7 @@ fn what_a_base_means_for_later_is_done_first_and_once() {
     3 [stage-1 4/4] RUN own <- 2
     result Some(3)
     ");
-    assert_eq!(graph.document.config.on_build, None);
+    assert_eq!(graph.images[0].document.config.on_build, None);
     let source = "FROM scratch AS b\nONBUILD RUN now\nRUN own\nFROM b AS c\nFROM c\n";
     insta::assert_snapshot!(shown(&self::graph(source)), @"
     0 [b 1/1] RUN own <- 
@@ -382,7 +414,7 @@ fn caches_can_be_left_out_for_some_stages() {
 fn labels_from_outside_win() {
     let wanted = Wanted { labels: [("a".to_owned(), "2".to_owned())].into(), ..wanted() };
     let graph = graph_with("FROM scratch\nLABEL a=1 b=1\n", &wanted, "{}").unwrap();
-    let labels: Vec<_> = graph.document.config.labels.into_iter().flatten().collect();
+    let labels: Vec<_> = graph.images[0].document.config.labels.clone().into_iter().flatten().collect();
     assert_eq!(labels, [("a".to_owned(), "2".to_owned()), ("b".to_owned(), "1".to_owned())]);
 }
 
@@ -390,7 +422,7 @@ fn labels_from_outside_win() {
 fn a_finished_document_has_the_layers_that_were_made() {
     let graph = graph("FROM a\nRUN x\nENV a=1\nRUN y\n");
     let made = MadeLayer { diff_id: "sha256:x".to_owned(), created: "then".to_owned() };
-    let document = graph.finished(&["sha256:b".to_owned()], &[(StepId(1), made)].into(), "now");
+    let document = graph.images[0].finished(&["sha256:b".to_owned()], &[(StepId(1), made)].into(), "now");
     assert_eq!(document.rootfs.diff_ids, ["sha256:b", "sha256:x"]);
     let shown = document.history.iter().map(|history| (history.created.as_deref(), history.empty_layer));
     assert_eq!(
@@ -398,7 +430,7 @@ fn a_finished_document_has_the_layers_that_were_made() {
         [(None, false), (Some("then"), false), (Some("then"), true), (Some("then"), true)]
     );
     assert_eq!(document.created.as_deref(), Some("then"));
-    let without = self::graph("FROM scratch\nENV a=1\n").finished(&[], &BTreeMap::new(), "now");
+    let without = self::graph("FROM scratch\nENV a=1\n").images[0].finished(&[], &BTreeMap::new(), "now");
     assert_eq!(without.created.as_deref(), Some("now"));
 }
 

@@ -7,6 +7,7 @@ use trice_api::event::OperationEvent;
 use trice_api::fault::{Code, Fault};
 use trice_api::image::{ImportImage, LoadImages, SaveImages};
 use trice_image::images::Images;
+use trice_image::images::build::Draft;
 use trice_image::images::read::{ArchiveInput, ReadImage};
 use trice_image::images::save::{ArchiveFormat, SavedImage};
 use trice_image::platform::Platform;
@@ -92,8 +93,9 @@ pub(super) async fn import(call: ImportImage, mut handover: Handover, service: S
         let config = config.map_err(|error| failure::of_change(what, &error))?;
         images.publish(&lease, &workshop, &[layer]).map_err(|error| failed(&error))?;
         let names: Vec<RegistryRef> = call.name.into_iter().collect();
-        let image = images.commit(&lease, &config, None, &names).map_err(|error| failed(&error))?;
-        Ok(image.id)
+        let draft = Draft { config, rootfs: None };
+        let mut made = images.commit(&lease, &[draft], &names).map_err(|error| failed(&error))?;
+        Ok(made.remove(0).id) // of one draft
     })
     .await?;
     handover.tell(&OperationEvent::Note(id));

@@ -45,7 +45,7 @@ pub(super) fn pull(call: PullImages, service: Service) -> Result<Lines, Fault> {
 
 /// Sends images.
 pub(super) fn push(call: PushImages, service: Service) -> Result<Lines, Fault> {
-    let platform = platform(call.platform.as_deref())?;
+    let platform = call.platform.as_deref().map(|text| platform(Some(text))).transpose()?;
     let registries = registries(call.access);
     let send = move |image: RegistryRef, tell: Told| {
         let (platform, registries, backends) =
@@ -53,7 +53,7 @@ pub(super) fn push(call: PushImages, service: Service) -> Result<Lines, Fault> {
         async move {
             let mut gauge = Gauge::new(|amount| tell.amount(amount));
             let mut heard = |progress| gauge.sent(progress);
-            let sent = backends.images.push(&image, &platform, &registries, &mut heard).await;
+            let sent = backends.images.push(&image, platform.as_ref(), &registries, &mut heard).await;
             sent.map(|digest| Some(digest.to_string())).map_err(|error| failure::of_push(&image, &error))
         }
     };

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use trice_api::fault::{Code, Fault};
 use trice_api::inside::Commit;
 use trice_image::digest::Digest;
+use trice_image::images::build::Draft;
 use trice_image::pack::{Packing, pack};
 use trice_model::container::ContainerSpec;
 use trice_model::image::RegistryRef;
@@ -79,8 +80,9 @@ fn make(
     images.publish(&lease, &workshop, &[layer]).map_err(|error| failed(&error))?;
     let names: Vec<RegistryRef> = call.name.clone().into_iter().collect();
     let rootfs = images.rootfs_of(&base).map_err(|error| failed(&error))?;
-    let image = images.commit(&lease, &config, rootfs, &names).map_err(|error| failed(&error))?;
-    Ok(image.id)
+    let draft = Draft { config, rootfs };
+    let mut made = images.commit(&lease, &[draft], &names).map_err(|error| failed(&error))?;
+    Ok(made.remove(0).id) // of one draft
 }
 
 /// Returns the places for mounts that the image does not have and the container has not filled.

@@ -30,8 +30,7 @@ use crate::lease::{Lease, Thing};
 use crate::load::{missing_blobs, now, platform, record_of};
 use crate::manifest::{configuration, diff_ids};
 use crate::pack::{PackError, Packing, pack};
-use crate::platform::Platform;
-use crate::record::{ImageRecord, LayerRecord};
+use crate::record::{ImageRecord, LayerRecord, NameRecord, NamedImage, tag_key};
 use crate::workshop::{Finished, Workshop};
 
 /// Why something is not made.
@@ -66,6 +65,15 @@ pub enum BuildError {
     /// A record cannot be written.
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+/// What an image is made of.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Its configuration, whose layers are here.
+    pub config: Vec<u8>,
+    /// The folder of this machine that they lie on.
+    pub rootfs: Option<PathBuf>,
 }
 
 impl Images {
@@ -176,32 +184,64 @@ impl Images {
         workshop.publish(lease, layers, &[])
     }
 
-    /// Makes an image of the configuration `config`, whose layers are here and lie on the folder `rootfs` of this
-    /// machine, if one is given. It gets `names`, which stand for its platform from now on.
+    /// Makes an image of each draft. They get `names`, each of which stands for all of them from now on, each on its own
+    /// platform.
     ///
     /// # Errors
     /// [`BuildError`]; no name has changed then.
     pub fn commit(
         &self,
         lease: &Lease,
-        config: &[u8],
-        rootfs: Option<PathBuf>,
+        drafts: &[Draft],
         names: &[RegistryRef],
-    ) -> Result<ObservedImage, BuildError> {
-        let image = ImageRecord { rootfs, ..self.unnamed(lease, config)? };
-        // The same image may be here already, with a manifest.
-        let before = self.store.get::<ImageRecord>(image.id.as_str())?;
-        let before = before.filter(|before| before.rootfs == image.rootfs && self.is_whole(before));
-        let image = before.unwrap_or(image);
-        let mut batch = Batch::new().put(&image);
-        let platform = self.named_platform(&image);
+    ) -> Result<Vec<ObservedImage>, BuildError> {
+        let (mut batch, mut images, mut named) = (Batch::new(), Vec::new(), Vec::new());
+        for Draft { config, rootfs } in drafts {
+            let image = ImageRecord { rootfs: rootfs.clone(), ..self.unnamed(lease, config)? };
+            // The same image may be here already, with a manifest.
+            let before = self.store.get::<ImageRecord>(image.id.as_str())?;
+            let before = before.filter(|before| before.rootfs == image.rootfs && self.is_whole(before));
+            let image = before.unwrap_or(image);
+            batch = batch.put(&image);
+            named.push(self.named_image(&image));
+            images.push(image);
+        }
         for name in names {
-            for name in self.name_records(name, &image, &platform, None)? {
+            for name in self.name_records(name, &named, None)? {
                 batch = batch.put(&name);
             }
         }
         self.store.commit(batch)?;
-        Ok(self.observed(image))
+        Ok(images.into_iter().map(|image| self.observed(image)).collect())
+    }
+
+    /// Returns the images of drafts if they are here already, and all of `names` stand for them and for no others: then
+    /// nothing has to be written.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn unchanged(
+        &self,
+        drafts: &[Draft],
+        names: &[RegistryRef],
+    ) -> Result<Option<Vec<ObservedImage>>, ReadError> {
+        let ids: Vec<Digest> = drafts.iter().map(|draft| Digest::of(&draft.config)).collect();
+        for name in names {
+            let record =
+                self.store.get::<NameRecord>(&tag_key(name, name.tag.as_deref().unwrap_or("latest")))?;
+            let known: Vec<Digest> =
+                record.into_iter().flat_map(|record| record.images).map(|named| named.image).collect();
+            if known != ids {
+                return Ok(None);
+            }
+        }
+        let mut images = Vec::new();
+        for id in ids {
+            let record = self.store.get::<ImageRecord>(id.as_str())?;
+            let Some(record) = record.filter(|record| self.is_whole(record)) else { return Ok(None) };
+            images.push(self.observed(record));
+        }
+        Ok(Some(images))
     }
 
     /// Makes an image of which nobody hears, and that `lease` keeps.
@@ -235,9 +275,8 @@ impl Images {
         Ok(record_of(diff_id, &StoredLayer { blob, ..stored }))
     }
 
-    /// Returns the platform that an image is asked for by: this machine's, if it runs here.
-    pub(super) fn named_platform(&self, image: &ImageRecord) -> Platform {
-        let host = Platform::host();
-        if host.distance(&image.platform).is_some() { host } else { image.platform.clone() }
+    /// Returns an image as names have it that stand for it on the machines that it is made for.
+    pub(super) fn named_image(&self, image: &ImageRecord) -> NamedImage {
+        NamedImage { platform: image.platform.clone(), image: image.id.clone() }
     }
 }

@@ -49,8 +49,7 @@ impl Images {
         }
         let image = self.store.get::<ImageRecord>(id.as_str())?;
         let image = image.ok_or_else(|| NameError::NoSuchImage { id: id.clone() })?;
-        let platform = self.named_platform(&image);
-        let records = self.name_records(name, &image, &platform, None)?;
+        let records = self.name_records(name, &[self.named_image(&image)], None)?;
         Ok(self.store.commit(records.iter().fold(Batch::new(), |batch, record| batch.put(record)))?)
     }
 

@@ -1,14 +1,15 @@
 //! Sends images to registries.
 //!
 //! ```text
-//! name ──► image ── seal: archives and a manifest, where it has none
-//!            └─► layers, side by side ──► configuration ──► manifest ──► index, if it is here whole
+//! name ──► images ── seal: archives and a manifest, where they have none
+//!            └─► layers, side by side ──► configurations ──► manifests ──► index, if there are several
 //! ```
 //!
 //! What the registry has already is not sent, and what it has in another repository is mounted from there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use oci_spec::image::MediaType;
 use tokio::sync::{Semaphore, mpsc};
@@ -19,6 +20,7 @@ use trice_state::commit::CommitError;
 use trice_state::store::ReadError;
 
 use super::Images;
+use super::index::{descriptor, index_of};
 use super::seal::SealError;
 use crate::digest::Digest;
 use crate::layout::LayoutError;
@@ -91,15 +93,15 @@ struct Outgoing {
 }
 
 impl Images {
-    /// Sends the image that `name` has for `platform` to its registry, and tells `progress` how it goes. Returns the
-    /// digest that the registry has under the name then.
+    /// Sends the image that `name` has for `platform` to its registry, or all that it stands for, and tells `progress`
+    /// how it goes. Returns the digest that the registry has under the name then.
     ///
     /// # Errors
     /// [`PushError`]; what was sent by then is of use the next time.
     pub async fn push(
         &self,
         name: &RegistryRef,
-        platform: &Platform,
+        platform: Option<&Platform>,
         registries: &Registries,
         progress: &mut (dyn FnMut(PushProgress) + Send),
     ) -> Result<Digest, PushError> {
@@ -107,18 +109,30 @@ impl Images {
             return Err(PushError::Digest { name: name.clone() });
         };
         let none = || PushError::NoSuchImage { name: name.clone() };
-        let id = self.named(name, platform)?.ok_or_else(none)?;
-        let image = self.store.get::<ImageRecord>(id.as_str())?.ok_or_else(none)?;
-        let lease = self.layout.lease(&image.things())?;
-        let (images, lease) = (self.clone(), Arc::new(lease));
-        let held = Arc::clone(&lease);
-        let sealed = in_thread(progress, move |_, stop| images.seal(image, &held, stop)).await;
-        let image =
+        let record = self.store.get::<NameRecord>(&tag_key(name, tag))?.ok_or_else(none)?;
+        let meant: Vec<Digest> = match platform {
+            Some(platform) => record.image_for(platform).into_iter().cloned().collect(),
+            None => record.images.iter().map(|named| named.image.clone()).collect(),
+        };
+        let meant = meant.iter().map(|id| self.store.get::<ImageRecord>(id.as_str())?.ok_or_else(none));
+        let meant = meant.collect::<Result<Vec<_>, _>>()?;
+        let things: Vec<_> = meant.iter().flat_map(ImageRecord::things).collect();
+        let lease = Arc::new(self.layout.lease(&things)?);
+        let (images, held) = (self.clone(), Arc::clone(&lease));
+        let seal = move |_: &mut dyn FnMut(PushProgress), stop: &AtomicBool| {
+            meant.into_iter().map(|image| images.seal(image, &held, stop)).collect::<Result<Vec<_>, _>>()
+        };
+        let sealed = in_thread(progress, seal).await;
+        let sealed =
             sealed.map_err(|source| PushError::Seal { name: name.clone(), source: Box::new(source) })?;
-        let mut all = self.index_of_name(name, platform, &image)?;
+        let from_registry = record.digest.as_ref().filter(|_| platform.is_none());
+        let mut all = match from_registry.map(|index| self.whole_index(index)).transpose()?.flatten() {
+            Some(all) => all,
+            None => self.documents_of_images(name, &sealed)?,
+        };
         let main = all.pop().ok_or_else(none)?;
         self.send(name, tag, &all, &main, registries, progress).await?;
-        self.remember_push(name, tag, &image, platform, &main.digest)?;
+        self.remember_push(name, tag, &record, &main.digest)?;
         Ok(main.digest)
     }
 
@@ -162,21 +176,22 @@ impl Images {
         Ok(())
     }
 
-    /// Returns the documents to send, the one with the name last: the index with all its manifests if it and they
-    /// are here whole, else the image's own manifest.
-    fn index_of_name(
+    /// Returns the manifests of images, and last what has the name: the only one, or an index of all.
+    fn documents_of_images(
         &self,
         name: &RegistryRef,
-        platform: &Platform,
-        image: &ImageRecord,
+        images: &[ImageRecord],
     ) -> Result<Vec<Outgoing>, PushError> {
-        let manifest = self.manifest_of_image(name, image)?;
-        let tag = name.tag.as_deref().unwrap_or("latest");
-        let record = self.store.get::<NameRecord>(&tag_key(name, tag))?;
-        let record = record.filter(|record| record.image_for(platform) == Some(&image.id));
-        let target = record.and_then(|record| record.digest).filter(|target| *target != manifest.digest);
-        let index = target.map(|target| self.whole_index(&target)).transpose()?.flatten();
-        Ok(index.unwrap_or_else(|| vec![manifest]))
+        let manifests = images.iter().map(|image| self.manifest_of_image(name, image));
+        let mut all = manifests.collect::<Result<Vec<_>, _>>()?;
+        if all.len() > 1 {
+            let described = images.iter().zip(&all).map(|(image, manifest)| {
+                descriptor(&image.platform, &manifest.media_type, &manifest.digest, manifest.bytes.len())
+            });
+            let bytes = index_of(&described.collect::<Vec<_>>());
+            all.push(Outgoing { digest: Digest::of(&bytes), media_type: MediaType::ImageIndex, bytes });
+        }
+        Ok(all)
     }
 
     /// Returns the image's own manifest.
@@ -280,17 +295,17 @@ impl Images {
         Ok(Ok(()))
     }
 
+    /// Writes down what the registry has under the name, unless it stands for something else than `sent` by now.
     fn remember_push(
         &self,
         name: &RegistryRef,
         tag: &str,
-        image: &ImageRecord,
-        platform: &Platform,
+        sent: &NameRecord,
         digest: &Digest,
     ) -> Result<(), PushError> {
         let by_tag = self.store.get::<NameRecord>(&tag_key(name, tag))?;
         let mut batch = Batch::new();
-        if let Some(record) = by_tag.filter(|record| record.image_for(platform) == Some(&image.id)) {
+        if let Some(record) = by_tag.filter(|record| record.images == sent.images) {
             let record = NameRecord { digest: Some(digest.clone()), checked_at: Some(now()), ..record };
             batch = batch.put(&NameRecord { name: digest_key(name, digest), ..record.clone() }).put(&record);
         }

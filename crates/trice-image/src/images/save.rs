@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use trice_model::image::RegistryRef;
 
 use super::Images;
-use super::join::descriptor;
+use super::index::{descriptor, index_of};
 use super::seal::{SealError, can_travel};
 use crate::archive::{Archive, plain};
 use crate::compression::{Compression, decompressed};
@@ -269,10 +269,7 @@ fn blob_path(digest: &Digest) -> String {
 }
 
 fn add_layout(parts: &mut BTreeMap<String, Part>, descriptors: &[Value]) {
-    let index = json!({
-        "schemaVersion": 2, "mediaType": MediaType::ImageIndex.to_string(), "manifests": descriptors,
-    });
-    parts.insert(INDEX.to_owned(), Part::Bytes(bytes(&index)));
+    parts.insert(INDEX.to_owned(), Part::Bytes(index_of(descriptors)));
     parts.insert("oci-layout".to_owned(), Part::Bytes(br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()));
 }
 
@@ -283,7 +280,8 @@ fn descriptors_of(
     manifest: &ManifestRecord,
     size: usize,
 ) -> Vec<Value> {
-    let bare = descriptor(image, manifest, size);
+    let media_type = MediaType::from(manifest.media_type.as_str());
+    let bare = descriptor(&image.platform, &media_type, &manifest.digest, size);
     let named = |name: &RegistryRef| {
         let tag = name.tag.as_deref().unwrap_or("latest");
         let mut named = bare.clone();

@@ -134,7 +134,12 @@ pub(crate) async fn before(
     if due.is_empty() {
         return Ok(());
     }
-    build(engine, orders(wanted, &due)?, quiet, invocation).await
+    let mut orders = orders(wanted, &due)?;
+    // What is about to run here is built for here: the others are for those who have `build` said.
+    for order in orders.iter_mut().filter(|order| order.build.platforms.len() > 1) {
+        order.build.platforms.clear();
+    }
+    build(engine, orders, quiet, invocation).await
 }
 
 /// Has images built, and shows how it goes. An interrupt ends it.

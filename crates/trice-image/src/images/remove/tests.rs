@@ -12,6 +12,7 @@ use trice_model::image::ObservedImage;
 use trice_state::store::Store;
 
 use super::*;
+use crate::images::build::Draft;
 use crate::platform::Platform;
 use crate::testing::Folder;
 use crate::testing::archive::file;
@@ -151,7 +152,8 @@ fn prune_takes_what_has_no_tag_and_with_more_words_more_or_less() {
     let config =
         json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [] } });
     let lease = machine.images.lease().unwrap();
-    machine.images.commit(&lease, &serde_json::to_vec(&config).unwrap(), None, &[]).unwrap();
+    let draft = Draft { config: serde_json::to_vec(&config).unwrap(), rootfs: None };
+    machine.images.commit(&lease, &[draft], &[]).unwrap();
     drop(lease);
     let before = PruneFilter { before: Some(Timestamp(1)), ..all() };
     assert_eq!(prune(&before), [], "they came later");
@@ -263,9 +265,8 @@ fn loads_builds_and_removes_until_it_is_killed() {
             "architecture": "amd64", "os": "linux",
             "rootfs": { "type": "layers", "diff_ids": [layer.diff_id()] },
         });
-        images
-            .commit(&lease, &serde_json::to_vec(&config).unwrap(), None, &["built:1".parse().unwrap()])
-            .unwrap();
+        let draft = Draft { config: serde_json::to_vec(&config).unwrap(), rootfs: None };
+        images.commit(&lease, &[draft], &["built:1".parse().unwrap()]).unwrap();
         drop((lease, workshop));
         images.prune(&all(), &Roots::new()).unwrap();
     }

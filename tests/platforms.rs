@@ -1,0 +1,100 @@
+//! Images for several platforms: built at once, and one name for all of them.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::build::{folder, outcomes, project, write};
+use crate::registry::{Registry, run, skopeo};
+use crate::scenario::Scenario;
+
+/// A stage that this machine carries out makes something for others: what does not depend on them, once.
+const DOCKERFILE: &str = "FROM --platform=$BUILDPLATFORM BASE AS tools\n\
+    COPY src/ /src/\n\
+    RUN echo \"once of $(cat /src/file)\" > /shared\n\
+    ARG TARGETPLATFORM\n\
+    RUN echo \"for $TARGETPLATFORM, $(cat /shared)\" > /made\n\
+    FROM scratch\n\
+    COPY --from=tools /made /made\n\
+    ENTRYPOINT [\"/made\"]\n";
+
+/// Has `web` built for a machine like this one and for another kind, with a name in `registry`.
+fn for_two(shop: &Scenario, registry: &Registry) -> String {
+    write(shop, "src/file", "one");
+    let name = registry.name("shop/web:1");
+    let text = fs::read_to_string(shop.file()).unwrap();
+    let platforms = "      platforms: [linux/amd64, linux/arm64]\n";
+    let text = text.replace("    build:\n", &format!("    image: {name}\n    build:\n"));
+    shop.rewrite(&format!("{text}{platforms}"));
+    name
+}
+
+#[test]
+fn images_for_several_platforms_are_built_at_once_and_sent_under_one_name() {
+    project("", DOCKERFILE, |shop| {
+        let registry = Registry::open(shop);
+        let name = for_two(shop, &registry);
+        let told = shop.trice("build --push").success().stderr();
+        assert_eq!(told.matches("RUN echo \"once").count(), 1, "{told}");
+        assert_eq!(told.matches("RUN echo \"for").count(), 2, "{told}");
+        assert!(told.contains("[linux/arm64/v8 stage-1 1/1] COPY"), "{told}");
+        assert_eq!(told.lines().filter(|line| line.starts_with("built sha256:")).count(), 2, "{told}");
+
+        // Others find one for each.
+        let index: Value =
+            serde_json::from_str(&skopeo(&format!("inspect --raw --tls-verify=false docker://{name}")))
+                .unwrap();
+        let platforms: Vec<Value> =
+            index["manifests"].as_array().unwrap().iter().map(|one| one["platform"].clone()).collect();
+        let of = |architecture: &str| json!({ "architecture": architecture, "os": "linux" });
+        let mut arm = of("arm64");
+        arm["variant"] = json!("v8");
+        assert_eq!(platforms, [of("amd64"), arm]);
+        for architecture in ["amd64", "arm64"] {
+            let layout = shop.home().join(architecture);
+            skopeo(&format!(
+                "--override-arch {architecture} copy --src-tls-verify=false docker://{name} oci:{}:1",
+                layout.display()
+            ));
+            let bundle = shop.home().join(format!("{architecture}-files"));
+            run(&format!("umoci unpack --image {}:1 {}", layout.display(), bundle.display()));
+            let made = fs::read_to_string(bundle.join("rootfs/made")).unwrap();
+            assert!(made.starts_with(&format!("for linux/{architecture}")), "{made}");
+            assert!(made.ends_with(", once of one\n"), "{made}");
+        }
+
+        // The second time nothing is done, and the same is sent.
+        let again = shop.trice("build --push").success().stderr();
+        assert!(outcomes(&again).iter().all(|outcome| *outcome == "CACH"), "{again}");
+        let same = skopeo(&format!("inspect --raw --tls-verify=false docker://{name}"));
+        assert_eq!(serde_json::from_str::<Value>(&same).unwrap(), index);
+    });
+}
+
+#[test]
+fn what_is_about_to_run_is_built_for_this_machine_alone() {
+    project("", DOCKERFILE, |shop| {
+        let registry = Registry::open(shop);
+        for_two(shop, &registry);
+        let told = shop.trice("create").success().stderr();
+        assert_eq!(told.matches("RUN echo \"for").count(), 1, "{told}");
+        assert!(!told.contains("arm64"), "{told}");
+    });
+}
+
+#[test]
+fn a_command_of_another_processor_is_refused_with_what_is_missing() {
+    let dockerfile = "FROM scratch\nCOPY program /bin/sh\nRUN echo hello\n";
+    project("      platforms: [linux/s390x]\n", dockerfile, |shop| {
+        // The beginning of a program for that processor, as the kernel reads it.
+        let mut program = vec![0; 64];
+        program[..7].copy_from_slice(b"\x7fELF\x02\x02\x01");
+        program[16..20].copy_from_slice(&[0, 2, 0, 22]);
+        let path = folder(shop).join("program");
+        fs::write(&path, program).unwrap();
+        run(&format!("chmod 755 {}", path.display()));
+        let told = shop.trice("build").code(1).stderr();
+        assert!(told.contains("Dockerfile:3: "), "{told}");
+        assert!(told.contains("linux/s390x") && told.contains("qemu-user-static"), "{told}");
+    });
+}
