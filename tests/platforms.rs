@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::build::{folder, outcomes, project, write};
+use crate::build_cache::begin_anew;
 use crate::registry::{Registry, run, skopeo};
 use crate::scenario::Scenario;
 
@@ -68,6 +69,34 @@ fn images_for_several_platforms_are_built_at_once_and_sent_under_one_name() {
         assert!(outcomes(&again).iter().all(|outcome| *outcome == "CACH"), "{again}");
         let same = skopeo(&format!("inspect --raw --tls-verify=false docker://{name}"));
         assert_eq!(serde_json::from_str::<Value>(&same).unwrap(), index);
+    });
+}
+
+#[test]
+fn a_cache_has_the_steps_for_all_platforms() {
+    // What lies on a folder of this machine is in no cache.
+    let dockerfile = DOCKERFILE.replace(
+        "BASE AS tools",
+        "BASE AS base\nFROM --platform=$BUILDPLATFORM scratch AS tools\nCOPY --from=base / /",
+    );
+    project("", &dockerfile, |shop| {
+        let registry = Registry::open(shop);
+        let name = for_two(shop, &registry);
+        let text = fs::read_to_string(shop.file()).unwrap();
+        for (to, from, known) in [
+            // The image's own steps, one for each; what the stage makes of files must be made to be compared.
+            ("type=inline", name.clone(), 2),
+            ("type=local,dest=cache,mode=max", "type=local,src=cache".to_owned(), 7),
+        ] {
+            shop.rewrite(&format!("{text}      cache_to: ['{to}']\n      cache_from: ['{from}']\n"));
+            begin_anew(shop);
+            shop.trice("build --push").success();
+            begin_anew(shop);
+            let again = shop.trice("build").success().stderr();
+            let cached = outcomes(&again).iter().filter(|outcome| **outcome == "CACH").count();
+            // The folder that the stage begins with is always there.
+            assert_eq!(cached, 1 + known, "{to}: {again}");
+        }
     });
 }
 

@@ -8,6 +8,7 @@
 //! What says it is a property of a configuration as images have it, so that registries and other programs take it for an
 //! image. A cache is believed, as the build names it; what it costs when it cannot be had is time and no more.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
@@ -80,16 +81,18 @@ fn steps_in(config: &[u8]) -> Option<Vec<CachedStep>> {
     serde_json::from_value(config.get_mut(PROPERTY)?.take()).ok()
 }
 
-/// Returns the configuration of a bundle of layers, each once.
-fn bundled(document: &Document, steps: &[CachedStep]) -> Vec<u8> {
+/// Returns the configuration of a bundle of layers, each once. It says that it is for this machine, whatever they are for:
+/// nobody runs it.
+fn bundled(steps: &[CachedStep]) -> Vec<u8> {
     let mut diff_ids: Vec<&str> = Vec::new();
     for step in steps {
         if !diff_ids.contains(&step.layer.as_str()) {
             diff_ids.push(step.layer.as_str());
         }
     }
+    let Platform { os, architecture, .. } = Platform::host();
     let config = json!({
-        "architecture": document.architecture, "os": document.os, "config": {},
+        "architecture": architecture, "os": os, "config": {},
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
         PROPERTY: steps,
     });
@@ -148,24 +151,37 @@ impl Work<'_> {
     }
 
     fn open_caches(&self) -> Vec<Opened> {
-        let open = |store: &CacheStore| {
-            let name = shown(store);
-            let (reference, platform, tools) = (reference(store), Platform::host(), self.tools);
+        self.caches.stores.iter().flat_map(|store| self.open_cache(store)).collect()
+    }
+
+    /// Opens a cache. One that is an image may have another image for each platform.
+    fn open_cache(&self, store: &CacheStore) -> Vec<Opened> {
+        let (name, tools) = (shown(store), self.tools);
+        let of_steps = self.steps.iter().filter_map(|step| step.platform.parse().ok());
+        let platforms: BTreeSet<Platform> = of_steps.chain([Platform::host()]).collect();
+        let (mut opened, mut failed): (Vec<Opened>, _) = (Vec::new(), None);
+        for platform in platforms {
+            let reference = reference(store);
             let shelf = tools.images.shelf(&reference, &platform, &tools.registries);
-            let shelf = match tools.runtime.block_on(shelf) {
-                Ok(shelf) => shelf,
-                Err(error) => {
-                    self.warn(&format!("the cache `{name}` cannot be had: {}", chain(&error)));
-                    return None;
+            match tools.runtime.block_on(shelf) {
+                Ok(shelf) if opened.iter().any(|other| other.shelf.config() == shelf.config()) => {}
+                Ok(shelf) => {
+                    let steps = steps_in(shelf.config()).unwrap_or_default();
+                    opened.push(Opened { name: name.clone(), shelf, steps });
                 }
-            };
-            let Some(steps) = steps_in(shelf.config()) else {
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) if opened.is_empty() => {
+                self.warn(&format!("the cache `{name}` cannot be had: {}", chain(&error)));
+            }
+            _ if opened.iter().all(|cache| cache.steps.is_empty()) => {
                 self.warn(&format!("the cache `{name}` names no steps: build its image with `cache_to`"));
-                return None;
-            };
-            Some(Opened { name, shelf, steps })
-        };
-        self.caches.stores.iter().filter_map(open).collect()
+            }
+            _ => {}
+        }
+        opened
     }
 
     fn warn(&self, text: &str) {
@@ -174,15 +190,13 @@ impl Work<'_> {
 
     /// Sends steps with their layers where the build says that they go.
     pub(crate) fn send_steps(&self, documents: &[Document], steps: &[CachedStep]) -> Result<(), BuildError> {
-        // Whose it is makes no difference: a cache is a bundle of layers.
-        let Some(first) = documents.first() else { return Ok(()) };
         for target in &self.build.cache_to {
             let CacheTarget::Store { store, all, may_fail } = target else { continue };
             let chosen = match all {
                 true => steps.to_vec(),
                 false => documents.iter().flat_map(|document| of_image(steps, document)).collect(),
             };
-            match self.send(store, &bundled(first, &chosen)) {
+            match self.send(store, &bundled(&chosen)) {
                 Err(error) if *may_fail => {
                     self.warn(&format!("the cache `{}` was not written: {}", shown(store), chain(&error)));
                 }
@@ -225,7 +239,7 @@ mod tests {
         let inline = with_steps(&document.written(), &steps);
         assert_eq!(steps_in(&inline).unwrap(), steps);
         assert_eq!(Document::read(&inline).unwrap(), document, "the rest is the same");
-        assert_eq!(steps_in(&bundled(&document, &steps)).unwrap(), steps);
+        assert_eq!(steps_in(&bundled(&steps)).unwrap(), steps);
         assert_eq!(steps_in(&document.written()), None);
         assert_eq!(steps_in(br#"{"trice.build-steps.v1": [{"key": 1}]}"#), None);
         assert_eq!(steps_in(b"no"), None);
@@ -233,9 +247,7 @@ mod tests {
 
     #[test]
     fn a_layer_that_two_steps_made_is_bundled_once() {
-        let bundle: Value =
-            serde_json::from_slice(&bundled(&Document::default(), &[step("a", "x"), step("b", "x")]))
-                .unwrap();
+        let bundle: Value = serde_json::from_slice(&bundled(&[step("a", "x"), step("b", "x")])).unwrap();
         assert_eq!(bundle["rootfs"]["diff_ids"].as_array().unwrap().len(), 1);
     }
 }
