@@ -328,6 +328,44 @@ fn images_leave_as_archives_that_others_read_and_come_back() {
 }
 
 #[test]
+fn what_podman_saves_is_read() {
+    shop(|shop, _, layout| {
+        let home = shop.home().join("podman");
+        let of_podman = format!(
+            "podman --root {} --runroot {} --tmpdir {} --storage-driver vfs --log-level error",
+            home.join("root").display(),
+            home.join("run").display(),
+            home.join("tmp").display()
+        );
+        let podman = |line: &str| run(&format!("{of_podman} {line}"));
+        podman(&format!("pull --quiet oci:{}:1", layout.path().display()));
+        let id = podman("images --quiet --no-trunc");
+        podman(&format!("tag {} docker.io/library/saved:1 docker.io/library/saved:2", id.trim()));
+        for (format, flags) in [
+            ("docker-archive", ""),
+            ("docker-archive", "--multi-image-archive"),
+            ("oci-archive", ""),
+            ("oci-dir", ""),
+        ] {
+            let to = shop.home().join(format!("{format}{flags}"));
+            let names = if flags.contains("multi") { "saved:1 saved:2" } else { "saved:1" };
+            podman(&format!("save --quiet --format {format} {flags} -o {} {names}", to.display()));
+            let kind = if format == "oci-dir" { "oci" } else { format };
+            shop.rewrite(&project(&format!("{kind}:{}", to.display())));
+            shop.trice("up -d").success();
+            assert_eq!(text(shop), "one", "{format} {flags}");
+            shop.trice("down --timeout 0").success();
+            if kind != "oci" {
+                let loaded = shop.trice(&format!("image load -i {}", to.display())).success();
+                let wanted = names.split(' ').map(|name| format!("Loaded image: {name}")).collect();
+                assert_eq!(loaded.lines(), wanted, "{format} {flags}");
+                shop.trice(&format!("image rm {names}")).success();
+            }
+        }
+    });
+}
+
+#[test]
 fn an_archive_of_files_becomes_an_image() {
     shop(|shop, _, layout| {
         let files = layout.files();

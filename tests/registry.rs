@@ -103,6 +103,11 @@ impl Layout {
         layout
     }
 
+    /// Returns where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Returns the folder that its files came from.
     pub(crate) fn files(&self) -> PathBuf {
         self.0.with_file_name(format!("{}-files", self.0.file_name().unwrap().display()))
