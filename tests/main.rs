@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "what a failed test shows")]
 
 mod arrows;
+mod attestations;
 mod build;
 mod build_budget;
 mod build_cache;

@@ -20,6 +20,7 @@ use trice_model::image::{ImageRef, ObservedImage};
 use crate::builder::{BuiltImage, Tools};
 use crate::error::BaseError;
 use crate::event::{Event, Listener};
+use crate::provenance::Material;
 
 /// The least time between two words on how far a fetch is.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -28,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub(crate) enum Found {
     /// An image, with its layers, the lowest first, or a folder of this machine, which is the only one.
-    Image { document: Box<Document>, layers: Vec<Layer> },
+    Image { document: Box<Document>, layers: Vec<Layer>, material: Option<Material> },
     /// A context, whose files are copied as far as they are needed.
     Folder(PathBuf),
 }
@@ -142,14 +143,14 @@ impl Bases<'_> {
         }
     }
 
-    fn image(&self, reference: &ImageRef, platform: &Platform) -> Result<Found, BaseError> {
+    pub(crate) fn image(&self, reference: &ImageRef, platform: &Platform) -> Result<Found, BaseError> {
         if let ImageRef::Rootfs { path } = reference {
             let layer = Layer::standing(path.clone()).map_err(|error| {
                 BaseError::Context(format!("the root file system `{}`: {error}", path.display()))
             })?;
             let document =
                 Document::scratch(&platform.os, &platform.architecture, platform.variant.as_deref());
-            return Ok(Found::Image { document: Box::new(document), layers: vec![layer] });
+            return Ok(Found::Image { document: Box::new(document), layers: vec![layer], material: None });
         }
         let images = &self.tools.images;
         let here = images
@@ -159,15 +160,42 @@ impl Bases<'_> {
             Some(here) => here,
             None => self.fetch(reference, platform)?,
         };
-        match self.held(&reference.to_string(), &observed.id)? {
-            Some(found) => Ok(found),
+        let found = match self.held(&reference.to_string(), &observed.id)? {
+            Some(found) => found,
             // Somebody has removed it this moment.
             None => {
                 let observed = self.fetch(reference, platform)?;
                 let gone = || BaseError::Context(format!("the image `{reference}` has just been removed"));
-                self.held(&reference.to_string(), &observed.id)?.ok_or_else(gone)
+                self.held(&reference.to_string(), &observed.id)?.ok_or_else(gone)?
             }
-        }
+        };
+        let Found::Image { document, layers, .. } = found else { return Ok(found) };
+        let material = self.material(reference, platform, &observed.id)?;
+        Ok(Found::Image { document, layers, material })
+    }
+
+    /// Returns what is to be stated of an image: what its registry calls it, or else its id.
+    fn material(
+        &self,
+        reference: &ImageRef,
+        platform: &Platform,
+        id: &str,
+    ) -> Result<Option<Material>, BaseError> {
+        let Ok(id) = id.parse::<Digest>() else { return Ok(None) };
+        Ok(match reference {
+            ImageRef::Registry(name) => {
+                let known = self.tools.images.registry_digest(name, &id)?;
+                Some(Material::image(name, platform, known.as_ref().unwrap_or(&id)))
+            }
+            // Where the file is on this machine is nobody's business.
+            ImageRef::DockerArchive { path, .. }
+            | ImageRef::OciArchive { path, .. }
+            | ImageRef::Oci { path, .. } => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                Some(Material::archive(&format!("file:{name}"), &id))
+            }
+            ImageRef::Rootfs { .. } => None,
+        })
     }
 
     fn fetch(&self, reference: &ImageRef, platform: &Platform) -> Result<ObservedImage, BaseError> {
@@ -213,6 +241,6 @@ impl Bases<'_> {
         let rootfs = images.rootfs_of(&digest).map_err(|error| wrong(error.to_string()))?;
         let rootfs = rootfs.map(|rootfs| Layer::standing(rootfs).map_err(|error| wrong(error.to_string())));
         let layers = rootfs.into_iter().chain(layers).collect::<Result<Vec<_>, BaseError>>()?;
-        Ok(Some(Found::Image { document: Box::new(document), layers }))
+        Ok(Some(Found::Image { document: Box::new(document), layers, material: None }))
     }
 }

@@ -14,15 +14,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use trice_dockerfile::dockerfile::Dockerfile;
 use trice_dockerfile::evaluate::{Evaluated, evaluate};
-use trice_dockerfile::graph::{BaseRef, Graph, Image};
+use trice_dockerfile::graph::{BaseRef, Graph, Image, StepId};
 use trice_dockerfile::instruction::Network;
 use trice_dockerfile::mistake::{Lines, Mistakes};
 use trice_dockerfile::parse::parse;
 use trice_dockerfile::pattern::Patterns;
 use trice_dockerfile::wanted::{NoCache, PlatformNames, Wanted};
+use trice_image::digest::Digest;
 use trice_image::images::Images;
-use trice_image::images::build::Draft;
-use trice_image::lease::Lease;
+use trice_image::images::build::{Attestation, Draft};
 use trice_image::platform::{Platform, PlatformError};
 use trice_image::registry::Registries;
 use trice_model::build::{Build, BuildNetwork, Context, DockerfileSource};
@@ -34,9 +34,10 @@ use trice_state::store::Store;
 use crate::base::{self, Bases, Found};
 use crate::cache;
 use crate::contexts::Fetching;
-use crate::error::{BaseError, BuildError};
-use crate::event::Listener;
+use crate::error::{BaseError, BuildError, StepError};
+use crate::event::{Event, Listener};
 use crate::execute::Work;
+use crate::provenance::{self, Facts};
 use crate::sandbox::Sandbox;
 use crate::select::Origin;
 use crate::stamps::Stamps;
@@ -89,6 +90,13 @@ pub struct BuiltImage {
     pub id: String,
 }
 
+impl BuiltImage {
+    /// Returns how people call its platform, if that is not this machine's.
+    pub fn other_platform(&self) -> Option<String> {
+        (self.platform != Platform::host()).then(|| names_of(&self.platform).to_string())
+    }
+}
+
 /// The Dockerfile as it is shown to people, and what is read of it.
 pub(crate) struct Script {
     pub(crate) name: String,
@@ -109,11 +117,12 @@ impl Tools {
         listener: Listener<'_>,
         stop: &AtomicBool,
     ) -> Result<Built, BuildError> {
-        let platforms = platforms(&order.build)?;
+        let (began, platforms) = (now(), platforms(&order.build)?);
         let lease = self.images.lease()?;
         let workshop = self.images.workshop()?;
         let fetching = Fetching { tools: self, lease: &lease, workshop: &workshop, listener, stop };
-        let build = &fetching.brought(&order.build)?;
+        let brought = fetching.brought(&order.build)?;
+        let build = &brought.build;
         let is_fetched = matches!(order.build.context, Context::Remote(_));
         let (script, ignored) = self.script(build, is_fetched)?;
         let wrong = |mistakes: Mistakes| BuildError::Mistakes(mistakes.shown(&script.name, &script.text));
@@ -149,11 +158,41 @@ impl Tools {
         let named = self.named_contexts(build)?;
         let work =
             Work::new(self, &lease, build, &script, &steps, &found, context, named, listener, stop, &bases)?;
+        let listed = build.sbom.iter().flat_map(|sbom| {
+            platforms
+                .iter()
+                .map(|platform| format!("[{}] list the software by {}", names_of(platform), sbom.generator))
+        });
+        if build.sbom.is_some() && script.text.contains("BUILDKIT_SBOM_SCAN_") {
+            let text = "`BUILDKIT_SBOM_SCAN_…`: the software of the image is listed, and not that of stages or contexts";
+            listener(Event::Warning(text.to_owned()));
+        }
+        listener(Event::Planned(steps.iter().map(|step| step.title.clone()).chain(listed).collect()));
         let outcome = work.carry_out();
         // What steps made is of use to the next build, also if this one fails.
         work.keep()?;
         outcome?;
-        let ids = self.finish(&lease, &images, &work, build, &names)?;
+        let drafts = self.drafts(&images, &work, build)?;
+        let mut stated = Vec::new();
+        for (number, (image, draft)) in images.iter().zip(drafts).enumerate() {
+            let facts = Facts {
+                build,
+                script: &script,
+                source: brought.source.as_ref(),
+                contexts: &brought.others,
+                steps: &steps,
+                materials: &work.materials(),
+                result: image.result,
+                times: (began, now()),
+            };
+            let attestations = self.stated(&work, &facts, &draft.config, steps.len() + number)?;
+            stated.push(Draft { attestations, ..draft });
+        }
+        let made = match self.images.unchanged(&stated, &names)? {
+            Some(images) => images,
+            None => self.images.commit(&lease, &stated, &names)?,
+        };
+        let ids = made.into_iter().map(|image| image.id);
         let images = platforms.into_iter().zip(ids).map(|(platform, id)| BuiltImage { platform, id });
         Ok(Built { images: images.collect(), names })
     }
@@ -271,15 +310,8 @@ impl Tools {
         Ok(Opened { origin: Origin { tree, ignored }, stamps })
     }
 
-    /// Makes the images. Returns their ids.
-    fn finish(
-        &self,
-        lease: &Lease,
-        images: &[Image],
-        work: &Work<'_>,
-        build: &Build,
-        names: &[RegistryRef],
-    ) -> Result<Vec<String>, BuildError> {
+    /// Returns what the images are made of, and sends steps where the build says that they go.
+    fn drafts(&self, images: &[Image], work: &Work<'_>, build: &Build) -> Result<Vec<Draft>, BuildError> {
         let steps = work.cached_steps();
         let (mut documents, mut drafts) = (Vec::new(), Vec::new());
         for image in images {
@@ -294,14 +326,38 @@ impl Tools {
                 config = cache::with_steps(&config, &cache::of_image(&steps, &document));
             }
             documents.push(document);
-            drafts.push(Draft { config, rootfs: layers.rootfs });
+            drafts.push(Draft::new(config, layers.rootfs));
         }
         work.send_steps(&documents, &steps)?;
-        let made = match self.images.unchanged(&drafts, names)? {
-            Some(images) => images,
-            None => self.images.commit(lease, &drafts, names)?,
-        };
-        Ok(made.into_iter().map(|image| image.id).collect())
+        Ok(drafts)
+    }
+
+    /// Returns what is to be stated about an image. Listing its software is the step `step`.
+    fn stated(
+        &self,
+        work: &Work<'_>,
+        facts: &Facts<'_>,
+        config: &[u8],
+        step: usize,
+    ) -> Result<Vec<Attestation>, BuildError> {
+        let (id, mut attestations) = (Digest::of(config), Vec::new());
+        if let Some(sbom) = &facts.build.sbom {
+            let layers = facts.result.map(|result| work.layers_of(result)).unwrap_or_default();
+            let listed = work.sbom(sbom, &id, &layers, step).map_err(|source| match source {
+                StepError::Cancelled => BuildError::Cancelled,
+                source => BuildError::Sbom {
+                    generator: sbom.generator.to_string(),
+                    source: Box::new(source),
+                    output: work.last_lines(StepId(step as u32)),
+                },
+            });
+            attestations.extend(listed?);
+        }
+        if let Some(provenance) = &facts.build.provenance {
+            let known = |basis: &Digest| self.images.attestations(&id, basis);
+            attestations.push(provenance::attestation(provenance, facts, &id, known)?);
+        }
+        Ok(attestations)
     }
 }
 
@@ -327,12 +383,11 @@ fn platforms(build: &Build) -> Result<Vec<Platform>, BuildError> {
     Ok(platforms)
 }
 
+/// Returns the names as Dockerfiles and images have them. What every processor of an architecture is has none there.
 fn names_of(platform: &Platform) -> PlatformNames {
-    PlatformNames {
-        os: platform.os.clone(),
-        architecture: platform.architecture.clone(),
-        variant: platform.variant.clone().unwrap_or_default(),
-    }
+    let Platform { os, architecture, variant } = platform.clone();
+    let variant = variant.filter(|variant| (architecture.as_str(), variant.as_str()) != ("arm64", "v8"));
+    PlatformNames { os, architecture, variant: variant.unwrap_or_default() }
 }
 
 fn wanted(build: &Build, platform: &Platform) -> Wanted {

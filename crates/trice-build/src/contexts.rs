@@ -22,6 +22,7 @@ use crate::download::FETCHED;
 use crate::error::{BuildError, StepError, chain};
 use crate::event::{Event, Listener};
 use crate::git::Git;
+use crate::provenance::Material;
 use crate::step::disk;
 use crate::tree::Tree;
 
@@ -29,6 +30,15 @@ use crate::tree::Tree;
 enum Fetched {
     Folder(PathBuf),
     Text(String),
+}
+
+/// A build with all contexts on this machine.
+pub(crate) struct Brought {
+    pub(crate) build: Build,
+    /// What the usual context came from.
+    pub(crate) source: Option<Material>,
+    /// What the others came from.
+    pub(crate) others: Vec<Material>,
 }
 
 /// Whoever brings contexts here.
@@ -42,18 +52,22 @@ pub(crate) struct Fetching<'a> {
 
 impl Fetching<'_> {
     /// Returns the build with all contexts on this machine, for as long as the lease and the workshop are there.
-    pub(crate) fn brought(&self, build: &Build) -> Result<Build, BuildError> {
-        let mut here = build.clone();
+    pub(crate) fn brought(&self, build: &Build) -> Result<Brought, BuildError> {
+        let (mut here, mut source, mut others) = (build.clone(), None, Vec::new());
         for (name, context) in &build.additional_contexts {
             let Context::Remote(url) = context else { continue };
-            let Fetched::Folder(folder) = self.fetch(build, url)? else {
+            let (fetched, material) = self.fetch(build, url)?;
+            others.push(material);
+            let Fetched::Folder(folder) = fetched else {
                 let reason = "it is neither a repository nor an archive".to_owned();
                 return Err(BuildError::ContextKind { name: url.clone(), reason });
             };
             here.additional_contexts.insert(name.clone(), Context::Folder(folder));
         }
         if let Context::Remote(url) = &build.context {
-            here.context = Context::Folder(match self.fetch(build, url)? {
+            let (fetched, material) = self.fetch(build, url)?;
+            source = Some(material);
+            here.context = Context::Folder(match fetched {
                 Fetched::Folder(folder) => folder,
                 Fetched::Text(text) => {
                     here.dockerfile = DockerfileSource::Inline(text);
@@ -61,10 +75,10 @@ impl Fetching<'_> {
                 }
             });
         }
-        Ok(here)
+        Ok(Brought { build: here, source, others })
     }
 
-    fn fetch(&self, build: &Build, url: &str) -> Result<Fetched, BuildError> {
+    fn fetch(&self, build: &Build, url: &str) -> Result<(Fetched, Material), BuildError> {
         (self.listener)(Event::Fetching { image: url.to_owned(), amount: None });
         let is_git = is_repository(url) || url.starts_with("github.com/");
         let (name, fetched) = if is_git {
@@ -85,25 +99,27 @@ impl Fetching<'_> {
         })
     }
 
-    fn repository(&self, build: &Build, repository: &Repository) -> Result<Fetched, StepError> {
+    fn repository(&self, build: &Build, repository: &Repository) -> Result<(Fetched, Material), StepError> {
         let git = Git { tools: self.tools, build, lease: self.lease, stop: self.stop };
         let resolved = git.resolve(repository, self.workshop)?;
         let root = git.checkout(repository, &resolved, self.workshop)?;
         let folder = Tree::folder(&root).and_then(|tree| tree.place(Path::new(&repository.folder)));
         let folder = folder.map_err(|source| disk(&format!("open `{}` in it", repository.folder), source))?;
-        Ok(Fetched::Folder(folder))
+        let material = Material::commit(&repository.shown(), &resolved.commit);
+        Ok((Fetched::Folder(folder), material))
     }
 
-    fn file(&self, url: &str) -> Result<Fetched, StepError> {
+    fn file(&self, url: &str) -> Result<(Fetched, Material), StepError> {
         let folder = self.workshop.scratch()?;
-        self.tools.download(url, &folder, self.stop)?;
+        let digest = self.tools.download(url, &folder, self.stop)?;
+        let material = Material::file(url, &digest);
         let path = folder.join(FETCHED);
         let open = || File::open(&path).map_err(|source| disk("read what was fetched", source));
         if is_archive(open()?).map_err(|source| disk("read what was fetched", source))? {
             let layer = self.tools.images.layer_of_archive(self.workshop, open()?, url, |_| Ok(()))?;
-            return Ok(Fetched::Folder(layer.root()));
+            return Ok((Fetched::Folder(layer.root()), material));
         }
         let text = read(&path).map_err(|source| disk("read the Dockerfile that was fetched", source))?;
-        Ok(Fetched::Text(text))
+        Ok((Fetched::Text(text), material))
     }
 }

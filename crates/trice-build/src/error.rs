@@ -9,6 +9,7 @@ use trice_image::images::build::BuildError as StoreError;
 use trice_image::images::bundle::BundleError;
 use trice_image::images::push::PushError;
 use trice_image::images::save::SaveError;
+use trice_image::images::seal::SealError;
 use trice_image::layout::LayoutError;
 use trice_image::platform::Platform;
 use trice_model::image::ImageRefError;
@@ -89,6 +90,19 @@ pub enum BuildError {
         /// Why not.
         source: Box<CacheError>,
     },
+    /// Its software is not listed.
+    #[error("list the software of the image by `{generator}`: {source}{}", last(.output))]
+    Sbom {
+        /// Who should have done it.
+        generator: String,
+        /// Why not.
+        source: Box<StepError>,
+        /// What it wrote last.
+        output: Vec<String>,
+    },
+    /// What was stated about an image before cannot be read.
+    #[error(transparent)]
+    Stated(#[from] SealError),
     /// The image cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),

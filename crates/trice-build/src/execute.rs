@@ -17,6 +17,7 @@ use crate::builder::{Opened, Script, Tools};
 use crate::cache::{CachedStep, Caches};
 use crate::error::{BuildError, StepError};
 use crate::event::{Event, Listener, Outcome};
+use crate::provenance::Material;
 use crate::record::{FilesRecord, StepRecord};
 use crate::select::Origin;
 
@@ -62,6 +63,8 @@ struct State {
     trees: BTreeMap<StepId, Arc<Origin>>,
     /// The last lines of commands.
     output: BTreeMap<StepId, Vec<String>>,
+    /// What steps took from elsewhere.
+    materials: BTreeMap<StepId, BTreeSet<Material>>,
 }
 
 /// The layers of an image.
@@ -150,7 +153,6 @@ impl<'a> Work<'a> {
     /// Carries all steps out.
     pub(crate) fn carry_out(&self) -> Result<(), BuildError> {
         let steps = self.steps;
-        (self.listener)(Event::Planned(steps.iter().map(|step| step.title.clone()).collect()));
         let mut waiting: BTreeSet<usize> = (0..steps.len()).collect();
         let (mut running, mut failed) = (0, None);
         let (sender, ended) = mpsc::channel();
@@ -196,7 +198,7 @@ impl<'a> Work<'a> {
                 text: self.script.text.clone(),
                 lines: steps[index].lines,
                 source: Box::new(error),
-                output: self.state().output.remove(&StepId(index as u32)).unwrap_or_default(),
+                output: self.last_lines(StepId(index as u32)),
             }),
         }
     }
@@ -286,6 +288,21 @@ impl<'a> Work<'a> {
             output.remove(0);
         }
         output.push(String::from_utf8_lossy(line).chars().take(500).collect());
+    }
+
+    /// Returns what a step's command wrote last.
+    pub(crate) fn last_lines(&self, step: StepId) -> Vec<String> {
+        self.state().output.remove(&step).unwrap_or_default()
+    }
+
+    /// Takes in what a step takes from elsewhere.
+    pub(crate) fn takes(&self, step: StepId, material: Material) {
+        self.state().materials.entry(step).or_default().insert(material);
+    }
+
+    /// Returns what each step took from elsewhere.
+    pub(crate) fn materials(&self) -> BTreeMap<StepId, BTreeSet<Material>> {
+        self.state().materials.clone()
     }
 
     /// Brings the layers that were made to their places, and writes down what made them.

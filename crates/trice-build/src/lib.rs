@@ -9,6 +9,7 @@
 //!     copy archive           files: select finds which are meant, content counts them, stamps remembers
 //!     git download           files that are elsewhere
 //!   tree                     files, of which nothing outside can be reached
+//!   provenance sbom          what is stated about an image
 //! changes                    what instructions change of images that are made by hand
 //! record ── cache, budget    what steps made before: here, and elsewhere; how much of it stays
 //! ```
@@ -36,9 +37,11 @@ pub mod error;
 pub mod event;
 mod execute;
 mod git;
+mod provenance;
 pub mod record;
 mod run;
 pub mod sandbox;
+mod sbom;
 mod secret;
 mod select;
 mod stamps;

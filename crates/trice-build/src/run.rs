@@ -347,7 +347,7 @@ impl Work<'_> {
 }
 
 /// Mounts a path of this machine.
-fn bind(source: &Path, target: &str, read_only: bool) -> MountSpec {
+pub(crate) fn bind(source: &Path, target: &str, read_only: bool) -> MountSpec {
     let bind = Bind {
         path: source.to_owned(),
         create_host_path: false,

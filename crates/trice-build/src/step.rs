@@ -26,6 +26,7 @@ use crate::error::StepError;
 use crate::event::Outcome;
 use crate::execute::Work;
 use crate::git::{Git, Resolved};
+use crate::provenance::Material;
 use crate::record::{FilesRecord, StepRecord};
 use crate::select::{Origin, Selection, Top};
 use crate::stamps::Stamps;
@@ -55,14 +56,14 @@ impl Work<'_> {
         let step = &self.steps[id.0 as usize];
         let below = self.below(id);
         match &step.operation {
-            Operation::Base(base) => self.begin(base),
+            Operation::Base(base) => self.begin(id, base),
             Operation::Import(name) => self.import(id, step, &self.opened(Some(name))?.origin),
             Operation::MakeFolder(make) => {
                 self.found_or_made(id, step, &below, &[], || self.make_folder(make, &below))
             }
             Operation::Copy(copy) => {
                 let counting = counting(copy);
-                let meant = self.all_meant(copy, counting)?;
+                let meant = self.all_meant(id, copy, counting)?;
                 let digests: Vec<String> = meant.iter().flatten().map(|meant| meant.digest.clone()).collect();
                 self.found_or_made(id, step, &below, &digests, || self.copy(copy, meant, &below))
             }
@@ -70,9 +71,14 @@ impl Work<'_> {
         }
     }
 
-    fn begin(&self, base: &BaseRef) -> Result<(Vec<Layer>, Outcome), StepError> {
+    fn begin(&self, id: StepId, base: &BaseRef) -> Result<(Vec<Layer>, Outcome), StepError> {
         match self.base(base)? {
-            Found::Image { layers, .. } => Ok((layers, Outcome::Cached)),
+            Found::Image { layers, material, .. } => {
+                if let Some(material) = material {
+                    self.takes(id, material);
+                }
+                Ok((layers, Outcome::Cached))
+            }
             // A context is asked for by its name: see `Operation::Import`.
             Found::Folder(path) => Err(StepError::Files(format!("`{}` is a context", path.display()))),
         }
@@ -236,18 +242,34 @@ impl Work<'_> {
     }
 
     /// Finds the files that all sources of a copy mean; nothing for those that are no files yet.
-    fn all_meant(&self, copy: &Copy, counting: Counting) -> Result<Vec<Option<Meant>>, StepError> {
+    fn all_meant(
+        &self,
+        id: StepId,
+        copy: &Copy,
+        counting: Counting,
+    ) -> Result<Vec<Option<Meant>>, StepError> {
         let meant = copy.sources.iter().map(|source| match source {
             Source::Files { origin, path, kept, .. } => {
                 self.meant(origin, path, kept.as_deref(), &copy.exclude, counting).map(Some)
             }
             Source::Document { .. } => Ok(None),
             // With a digest it is known what it is without a look at it.
-            Source::Url { checksum: Some(checksum), .. } => {
+            Source::Url { url, checksum: Some(checksum), .. } => {
+                self.takes(id, Material::file(url, checksum));
                 Ok(Some(Meant { digest: checksum.clone(), tops: None, commit: None }))
             }
-            Source::Url { url, name, checksum: None, .. } => self.download(url, name, None).map(Some),
-            Source::Git(repository) => self.commit_meant(repository).map(Some),
+            Source::Url { url, name, checksum: None, .. } => {
+                let meant = self.download(url, name, None)?;
+                self.takes(id, Material::file(url, &meant.digest));
+                Ok(Some(meant))
+            }
+            Source::Git(repository) => {
+                let meant = self.commit_meant(repository)?;
+                if let Some(resolved) = &meant.commit {
+                    self.takes(id, Material::commit(&repository.shown(), &resolved.commit));
+                }
+                Ok(Some(meant))
+            }
         });
         meant.collect()
     }

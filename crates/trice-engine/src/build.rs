@@ -19,7 +19,6 @@ use trice_build::builder::{Built, BuiltImage, Order, Tools};
 use trice_build::error::BuildError;
 use trice_build::event::{Event, Outcome};
 use trice_image::images::remove::Roots;
-use trice_image::platform::Platform;
 use trice_image::registry::Registries;
 
 use crate::build::sandbox::EngineSandbox;
@@ -163,9 +162,9 @@ impl Builds<'_> {
         let (build, names) = (order.build.clone(), order.images.clone());
         let built = tools.build(&Order { build, names, services: services.clone() }, &listener, &self.stop);
         let images = built.iter().flat_map(|built| built.images.iter().map(move |image| (built, image)));
-        for (built, BuiltImage { platform, id }) in images {
-            let platform = (*platform != Platform::host()).then(|| platform.to_string());
-            tell(BuildChange::Built { image: id.clone(), names: built.names.clone(), platform });
+        for (built, image) in images {
+            let (id, platform) = (image.id.clone(), image.other_platform());
+            tell(BuildChange::Built { image: id, names: built.names.clone(), platform });
         }
         built
     }
@@ -199,11 +198,12 @@ fn fault(name: &str, error: &BuildError) -> Fault {
     let code = match error {
         BuildError::Mistakes(_) | BuildError::Name(_) | BuildError::ContextKind { .. } => Code::BadRequest,
         BuildError::Cancelled => Code::Cancelled,
-        BuildError::Base { .. } | BuildError::Cache { .. } => Code::Image,
+        BuildError::Base { .. } | BuildError::Cache { .. } | BuildError::Stated(_) => Code::Image,
         BuildError::Dockerfile { .. }
         | BuildError::Context { .. }
         | BuildError::Ignore { .. }
         | BuildError::Step { .. }
+        | BuildError::Sbom { .. }
         | BuildError::Store(_)
         | BuildError::Layout(_)
         | BuildError::Read(_)
@@ -212,7 +212,9 @@ fn fault(name: &str, error: &BuildError) -> Fault {
     let fault = match error {
         // They end with lines of the Dockerfile, after which nothing more fits.
         BuildError::Mistakes(text) => Fault::new(code, text.clone()),
-        BuildError::Base { .. } | BuildError::Step { .. } => Fault::new(code, error.to_string()),
+        BuildError::Base { .. } | BuildError::Step { .. } | BuildError::Sbom { .. } => {
+            Fault::new(code, error.to_string())
+        }
         error => Fault::of(code, error),
     };
     let message = format!("build {name}: {}", fault.message);

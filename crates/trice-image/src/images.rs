@@ -8,7 +8,7 @@
 //! names, find, inspect        what is here            usage     how much room it takes
 //! remove                      what goes               build     how layers and images are made here
 //! bundle                      layers of builds that others may find, elsewhere
-//! read                          what comes out of archives      seal, save   how they leave
+//! read                          what comes out of archives      seal, save, attest   how they leave
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -34,6 +34,7 @@ use crate::source::{Files, Offer, SourceError, Stamp, docker_archive, oci_layout
 use crate::transfer::in_thread;
 use crate::unpack::Limits;
 
+pub mod attest;
 pub mod build;
 pub mod bundle;
 pub mod find;
@@ -221,9 +222,14 @@ impl Images {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ObservedImage, FetchError> {
-        let loaded = load(&self.layout, files, offer, self.limits, stop, progress)
-            .map_err(|error| FetchError::Load { reference: reference.clone(), source: Box::new(error) })?;
+        let failed = |error| FetchError::Load { reference: reference.clone(), source: Box::new(error) };
+        let loaded = load(&self.layout, files, offer, self.limits, stop, progress).map_err(failed)?;
         let Loaded { record: image, lease } = loaded;
+        // The same image may have been built here.
+        let before = self.store.get::<ImageRecord>(image.id.as_str())?;
+        let attestations = before.map(|before| before.attestations).unwrap_or_default();
+        let image = ImageRecord { attestations, ..image };
+        self.layout.keep(&lease, &image.things()).map_err(LoadError::from).map_err(failed)?;
         let mut batch = record(Batch::new().put(&image), &image);
         for name in &offer.names {
             let named = NamedImage { platform: platform.clone(), image: image.id.clone() };

@@ -100,6 +100,7 @@ pub(crate) fn load(
         platform,
         config,
         loaded_at: now(),
+        attestations: Vec::new(),
     };
     Ok(Loaded { record, lease })
 }

@@ -41,6 +41,9 @@ pub struct ImageRecord {
     pub config: ImageConfig,
     /// When it came here.
     pub loaded_at: Timestamp,
+    /// What its build stated about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<AttestationRecord>,
 }
 
 impl ImageRecord {
@@ -51,8 +54,20 @@ impl ImageRecord {
             blob.chain([Thing::Layer(layer.diff_id.clone())])
         });
         let manifest = self.manifest.iter().map(|manifest| Thing::Blob(manifest.digest.clone()));
-        layers.chain(manifest).chain([Thing::Blob(self.id.clone())]).collect()
+        let stated = self.attestations.iter().map(|attestation| Thing::Blob(attestation.predicate.clone()));
+        layers.chain(manifest).chain(stated).chain([Thing::Blob(self.id.clone())]).collect()
     }
+}
+
+/// A statement about an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AttestationRecord {
+    /// What kind of statement it is, as in-toto names it.
+    pub predicate_type: String,
+    /// What it states, which is a blob.
+    pub predicate: Digest,
+    /// What it depends on: with the same it need not be stated anew.
+    pub basis: Digest,
 }
 
 /// The manifest of an image.

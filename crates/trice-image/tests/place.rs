@@ -223,7 +223,7 @@ impl Machine {
             "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|layer| layer.diff_id()).collect::<Vec<_>>() },
             "history": layers.iter().map(|_| serde_json::json!({ "created_by": "test" })).collect::<Vec<_>>(),
         });
-        Draft { config: serde_json::to_vec(&config).unwrap(), rootfs: None }
+        Draft::new(serde_json::to_vec(&config).unwrap(), None)
     }
 }
 

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::attestation::{Provenance, Sbom};
 use crate::build_cache::{CacheStore, CacheTarget};
 use crate::image::ImageRef;
 use crate::name::ServiceName;
@@ -53,6 +54,12 @@ pub struct Build {
     /// Where its steps go for others to find.
     #[serde(default)]
     pub cache_to: Vec<CacheTarget>,
+    /// It is stated what the image was made of.
+    #[serde(default)]
+    pub provenance: Option<Provenance>,
+    /// The software in the image is listed.
+    #[serde(default)]
+    pub sbom: Option<Sbom>,
     /// Registries are asked for newer base images.
     #[serde(default)]
     pub pull: bool,
@@ -181,6 +188,8 @@ impl Build {
             no_cache_filter: BTreeSet::new(),
             cache_from: Vec::new(),
             cache_to: Vec::new(),
+            provenance: None,
+            sbom: None,
             pull: false,
             network: BuildNetwork::Default,
             extra_hosts: Vec::new(),

@@ -14,6 +14,7 @@
 //! - Everything serialises to JSON, since it crosses the engine's socket or lies in its store.
 #![forbid(unsafe_code)]
 
+pub mod attestation;
 pub mod build;
 pub mod build_cache;
 pub mod capability;

@@ -16,7 +16,7 @@ const COMMANDS: [&str; 12] = [
 
 /// Flags: the command, or nothing for all of them, and how the flag is written; `=` says that it takes a
 /// value.
-const FLAGS: [(&str, &str); 23] = [
+const FLAGS: [(&str, &str); 21] = [
     ("", "--parallel="),
     ("", "--compatibility"),
     ("", "--insecure-registry="),
@@ -25,8 +25,6 @@ const FLAGS: [(&str, &str); 23] = [
     ("build", "--builder="),
     ("build", "--check"),
     ("build", "--print"),
-    ("build", "--provenance="),
-    ("build", "--sbom="),
     ("up", "--always-recreate-deps"),
     ("up", "--menu="),
     ("up", "-w --watch"),

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use trice_model::attestation::{AttestationError, Provenance, Sbom};
 use trice_model::build::{Build, BuildNetwork, Context, DockerfileSource, Entitlement, SecretSource};
 
 use crate::bind::{BindMistake, Binder, list_at, texts_at};
@@ -52,6 +53,8 @@ impl Binder<'_> {
             no_cache_filter: list_at(node, "no_cache_filter").into_iter().collect(),
             cache_from: self.cache_from(node, here),
             cache_to: self.cache_to(node, here),
+            provenance: self.stated(node, "provenance", here, Provenance::read),
+            sbom: self.stated(node, "sbom", here, Sbom::read),
             pull: flag("pull"),
             network: self.build_network(node, here),
             extra_hosts: self.extra_hosts(node, here),
@@ -62,6 +65,24 @@ impl Binder<'_> {
             ssh: self.agents(node),
             source_date_epoch: self.variable("SOURCE_DATE_EPOCH").and_then(|epoch| epoch.parse().ok()),
         })
+    }
+
+    /// Reads what is to be stated about the image.
+    fn stated<T>(
+        &mut self,
+        node: &Node,
+        key: &str,
+        path: &Path<'_>,
+        read: fn(&str) -> Result<Option<T>, AttestationError>,
+    ) -> Option<T> {
+        let said = node.get(key)?;
+        match read(said.as_text()?) {
+            Ok(stated) => stated,
+            Err(error) => {
+                self.mistake(said, &path.key(key), error);
+                None
+            }
+        }
     }
 
     /// Reads where files come from.

@@ -75,10 +75,6 @@ impl Walk<'_> {
                     let what = format!("`{key}` is not honoured yet");
                     self.report.not_honoured(entry.key, here, what);
                 }
-                Support::Dispensable => {
-                    let why = "is not honoured yet: the image is the same without it";
-                    self.once(attribute, entry.key, &here, why);
-                }
                 // Every port has this mode, said or not.
                 Support::Swarm if entry.node.as_text() == Some("ingress") => {}
                 Support::Swarm => {

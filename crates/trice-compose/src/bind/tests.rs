@@ -273,7 +273,7 @@ services:
     develop: { watch: [{ path: ., action: rebuild }] }
   db:
     image: x
-    build: { dockerfile_inline: FROM scratch, provenance: true }
+    build: { dockerfile_inline: FROM scratch }
     deploy: { placement: { constraints: [a] } }
     networks: { n: { driver_opts: { com.docker.network.endpoint.dns: x } } }
 networks:
@@ -286,7 +286,6 @@ secrets: { s: { file: s } }
 idle: compose.yaml:13:15 services.web.deploy.placement: `placement` is for Swarm, and means nothing here
 idle: compose.yaml:13:77 services.web.deploy.resources.reservations.cpus: `cpus` is for Swarm, and means nothing here
 idle: compose.yaml:14:5 services.web.isolation: `isolation` is for Windows, and means nothing here
-idle: compose.yaml:18:47 services.db.build.provenance: `provenance` is not honoured yet: the image is the same without it
 not yet: compose.yaml:5:5 services.web.secrets: `secrets` is not honoured yet
 not yet: compose.yaml:6:5 services.web.gpus: `gpus` is not honoured yet
 not yet: compose.yaml:9:5 services.web.pid: `pid` is not honoured yet
@@ -626,6 +625,8 @@ services:
       labels: { l: v }
       tags: [shop/web:1]
       platforms: [linux/amd64, linux/arm64]
+      provenance: mode=min,version=v1,builder-id=https://b
+      sbom: generator=own/scan:2,depth=3
       no_cache: true
       no_cache_filter: prod
       pull: true
@@ -721,6 +722,30 @@ secrets: { file: { file: ./s }, env: { environment: TOKEN } }
                 may_fail: false,
             },
         ],
+        provenance: Some(
+            Provenance {
+                complete: false,
+                version: V1,
+                builder: "https://b",
+            },
+        ),
+        sbom: Some(
+            Sbom {
+                generator: Registry(
+                    RegistryRef {
+                        host: "docker.io",
+                        repository: "own/scan",
+                        tag: Some(
+                            "2",
+                        ),
+                        digest: None,
+                    },
+                ),
+                parameters: {
+                    "depth": "3",
+                },
+            },
+        ),
         pull: true,
         network: None,
         extra_hosts: [

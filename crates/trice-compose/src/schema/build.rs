@@ -19,10 +19,8 @@ pub(crate) static BUILD: Object = Object::new(&[
         "provenance",
         &Short(Form::FlagText, &Text),
         "Whether, and how, an attestation of the build is made.",
-    )
-    .dispensable(),
-    attribute("sbom", &Short(Form::FlagText, &Text), "Whether, and how, a list of the software is made.")
-        .dispensable(),
+    ),
+    attribute("sbom", &Short(Form::FlagText, &Text), "Whether, and how, a list of the software is made."),
     attribute(
         "ssh",
         &Short(Form::Ssh, &Keyed { keys: Keys::Any, of: &Nullable(&AnyScalar) }),

@@ -272,8 +272,6 @@ pub(crate) enum Support {
     Honoured,
     /// Nothing yet: the project cannot be started.
     NotYet,
-    /// Nothing yet: what comes out is the same without it.
-    Dispensable,
     /// Nothing: it is for Swarm.
     Swarm,
     /// Nothing: it is for Windows.
@@ -325,10 +323,6 @@ impl Attribute {
 
     pub(crate) const fn windows(self) -> Self {
         Self { support: Support::Windows, ..self }
-    }
-
-    pub(crate) const fn dispensable(self) -> Self {
-        Self { support: Support::Dispensable, ..self }
     }
 
     pub(crate) const fn elsewhere(self) -> Self {

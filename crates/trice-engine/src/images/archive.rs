@@ -93,7 +93,7 @@ pub(super) async fn import(call: ImportImage, mut handover: Handover, service: S
         let config = config.map_err(|error| failure::of_change(what, &error))?;
         images.publish(&lease, &workshop, &[layer]).map_err(|error| failed(&error))?;
         let names: Vec<RegistryRef> = call.name.into_iter().collect();
-        let draft = Draft { config, rootfs: None };
+        let draft = Draft::new(config, None);
         let mut made = images.commit(&lease, &[draft], &names).map_err(|error| failed(&error))?;
         Ok(made.remove(0).id) // of one draft
     })

@@ -80,7 +80,7 @@ fn make(
     images.publish(&lease, &workshop, &[layer]).map_err(|error| failed(&error))?;
     let names: Vec<RegistryRef> = call.name.clone().into_iter().collect();
     let rootfs = images.rootfs_of(&base).map_err(|error| failed(&error))?;
-    let draft = Draft { config, rootfs };
+    let draft = Draft::new(config, rootfs);
     let mut made = images.commit(&lease, &[draft], &names).map_err(|error| failed(&error))?;
     Ok(made.remove(0).id) // of one draft
 }

@@ -30,7 +30,7 @@ use crate::lease::{Lease, Thing};
 use crate::load::{missing_blobs, now, platform, record_of};
 use crate::manifest::{configuration, diff_ids};
 use crate::pack::{PackError, Packing, pack};
-use crate::record::{ImageRecord, LayerRecord, NameRecord, NamedImage, tag_key};
+use crate::record::{AttestationRecord, ImageRecord, LayerRecord, NameRecord, NamedImage, tag_key};
 use crate::workshop::{Finished, Workshop};
 
 /// Why something is not made.
@@ -74,6 +74,35 @@ pub struct Draft {
     pub config: Vec<u8>,
     /// The folder of this machine that they lie on.
     pub rootfs: Option<PathBuf>,
+    /// What is stated about it.
+    pub attestations: Vec<Attestation>,
+}
+
+/// A statement about an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attestation {
+    /// What kind of statement it is, as in-toto names it.
+    pub predicate_type: String,
+    /// What it states: JSON.
+    pub predicate: Vec<u8>,
+    /// What it depends on: with the same it need not be stated anew.
+    pub basis: Digest,
+}
+
+impl Draft {
+    /// Returns one of which nothing is stated.
+    pub fn new(config: Vec<u8>, rootfs: Option<PathBuf>) -> Self {
+        Self { config, rootfs, attestations: Vec::new() }
+    }
+
+    fn attestation_records(&self) -> Vec<AttestationRecord> {
+        let record = |attestation: &Attestation| AttestationRecord {
+            predicate_type: attestation.predicate_type.clone(),
+            predicate: Digest::of(&attestation.predicate),
+            basis: attestation.basis.clone(),
+        };
+        self.attestations.iter().map(record).collect()
+    }
 }
 
 impl Images {
@@ -196,12 +225,17 @@ impl Images {
         names: &[RegistryRef],
     ) -> Result<Vec<ObservedImage>, BuildError> {
         let (mut batch, mut images, mut named) = (Batch::new(), Vec::new(), Vec::new());
-        for Draft { config, rootfs } in drafts {
-            let image = ImageRecord { rootfs: rootfs.clone(), ..self.unnamed(lease, config)? };
+        for draft in drafts {
+            let image = ImageRecord { rootfs: draft.rootfs.clone(), ..self.unnamed(lease, &draft.config)? };
             // The same image may be here already, with a manifest.
             let before = self.store.get::<ImageRecord>(image.id.as_str())?;
             let before = before.filter(|before| before.rootfs == image.rootfs && self.is_whole(before));
-            let image = before.unwrap_or(image);
+            let attestations = draft.attestation_records();
+            let image = ImageRecord { attestations, ..before.unwrap_or(image) };
+            if !draft.attestations.is_empty() {
+                self.layout.keep(lease, &image.things())?;
+                self.add_blobs(lease, draft.attestations.iter().map(|attestation| &attestation.predicate))?;
+            }
             batch = batch.put(&image);
             named.push(self.named_image(&image));
             images.push(image);
@@ -236,9 +270,12 @@ impl Images {
             }
         }
         let mut images = Vec::new();
-        for id in ids {
+        for (id, draft) in ids.iter().zip(drafts) {
             let record = self.store.get::<ImageRecord>(id.as_str())?;
-            let Some(record) = record.filter(|record| self.is_whole(record)) else { return Ok(None) };
+            let is_same = |record: &ImageRecord| {
+                self.is_whole(record) && record.attestations == draft.attestation_records()
+            };
+            let Some(record) = record.filter(is_same) else { return Ok(None) };
             images.push(self.observed(record));
         }
         Ok(Some(images))
@@ -259,12 +296,22 @@ impl Images {
             platform: platform(config)?,
             config: image_config(config)?,
             loaded_at: now(),
+            attestations: Vec::new(),
         };
         self.layout.keep(lease, &image.things())?;
-        let workshop = self.layout.begin()?;
-        let blobs = missing_blobs(&self.layout, &workshop, [&config.to_vec()])?;
-        workshop.publish(lease, &[], &blobs)?;
+        self.add_blobs(lease, [&config.to_vec()])?;
         Ok(image)
+    }
+
+    /// Has documents in the store for as long as `lease` or an image keeps them.
+    pub(super) fn add_blobs<'a>(
+        &self,
+        lease: &Lease,
+        documents: impl IntoIterator<Item = &'a Vec<u8>>,
+    ) -> Result<(), LayoutError> {
+        let workshop = self.layout.begin()?;
+        let blobs = missing_blobs(&self.layout, &workshop, documents)?;
+        workshop.publish(lease, &[], &blobs)
     }
 
     fn layer_record(&self, diff_id: &Digest) -> Result<LayerRecord, BuildError> {

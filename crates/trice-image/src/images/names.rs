@@ -53,6 +53,23 @@ impl Images {
         Ok(self.store.commit(records.iter().fold(Batch::new(), |batch, record| batch.put(record)))?)
     }
 
+    /// Returns the digest that the registry of `name` has for the image `id`, as far as it is known: that of an index, or
+    /// its own manifest's.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn registry_digest(&self, name: &RegistryRef, id: &Digest) -> Result<Option<Digest>, ReadError> {
+        if let Some(digest) = name.digest.as_ref().and_then(|digest| digest.parse().ok()) {
+            return Ok(Some(digest));
+        }
+        let named = self.store.get::<NameRecord>(&tag_key(name, name.tag.as_deref().unwrap_or("latest")))?;
+        if let Some(digest) = named.and_then(|named| named.digest) {
+            return Ok(Some(digest));
+        }
+        let image = self.store.get::<ImageRecord>(id.as_str())?;
+        Ok(image.and_then(|image| image.manifest).map(|manifest| manifest.digest))
+    }
+
     /// Calls nothing by `name` any more. The images stay.
     ///
     /// # Errors

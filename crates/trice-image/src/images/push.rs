@@ -24,6 +24,7 @@ use super::index::{descriptor, index_of};
 use super::seal::SealError;
 use crate::digest::Digest;
 use crate::layout::LayoutError;
+use crate::lease::Lease;
 use crate::load::now;
 use crate::manifest::{Document, document, type_of};
 use crate::platform::Platform;
@@ -128,7 +129,7 @@ impl Images {
         let from_registry = record.digest.as_ref().filter(|_| platform.is_none());
         let mut all = match from_registry.map(|index| self.whole_index(index)).transpose()?.flatten() {
             Some(all) => all,
-            None => self.documents_of_images(name, &sealed)?,
+            None => self.documents_of_images(name, &sealed, &lease)?,
         };
         let main = all.pop().ok_or_else(none)?;
         self.send(name, tag, &all, &main, registries, progress).await?;
@@ -176,19 +177,33 @@ impl Images {
         Ok(())
     }
 
-    /// Returns the manifests of images, and last what has the name: the only one, or an index of all.
+    /// Returns the manifests of images and of what is stated about them, and last what has the name: the only one, or an
+    /// index of all.
     fn documents_of_images(
         &self,
         name: &RegistryRef,
         images: &[ImageRecord],
+        lease: &Lease,
     ) -> Result<Vec<Outgoing>, PushError> {
         let manifests = images.iter().map(|image| self.manifest_of_image(name, image));
         let mut all = manifests.collect::<Result<Vec<_>, _>>()?;
+        let described = images.iter().zip(&all).map(|(image, manifest)| {
+            descriptor(&image.platform, &manifest.media_type, &manifest.digest, manifest.bytes.len())
+        });
+        let mut described: Vec<_> = described.collect();
+        let seal = |source| PushError::Seal { name: name.clone(), source: Box::new(source) };
+        for image in images {
+            let Some(manifest) = &image.manifest else { continue };
+            let attested = self.attested(image, std::slice::from_ref(name), &manifest.digest);
+            let Some(attested) = attested.map_err(seal)? else { continue };
+            self.add_blobs(lease, &attested.blobs)?;
+            described.push(attested.descriptor);
+            let digest = Digest::of(&attested.manifest);
+            let media_type = MediaType::ImageManifest;
+            all.push(Outgoing { digest, media_type, bytes: attested.manifest });
+        }
         if all.len() > 1 {
-            let described = images.iter().zip(&all).map(|(image, manifest)| {
-                descriptor(&image.platform, &manifest.media_type, &manifest.digest, manifest.bytes.len())
-            });
-            let bytes = index_of(&described.collect::<Vec<_>>());
+            let bytes = index_of(&described);
             all.push(Outgoing { digest: Digest::of(&bytes), media_type: MediaType::ImageIndex, bytes });
         }
         Ok(all)

@@ -31,7 +31,7 @@ use crate::layout::{LayoutError, StoredBlob};
 use crate::lease::Lease;
 use crate::load::manifest_of;
 use crate::members::Kind;
-use crate::record::{ImageRecord, LayerRecord, ManifestRecord};
+use crate::record::{ImageRecord, LayerRecord};
 use crate::source::names::{CONTAINERD_NAME, REF_NAME};
 
 /// An image that is to be saved, and the names that it is saved by.
@@ -179,9 +179,8 @@ impl Images {
             }
             let manifest = manifest_of(&config, &layers);
             let digest = Digest::of(&manifest);
-            let media_type = MediaType::ImageManifest.to_string();
-            let record = ManifestRecord { digest: digest.clone(), media_type };
-            descriptors.extend(descriptors_of(image, names, &record, manifest.len()));
+            let main = descriptor(&image.platform, &MediaType::ImageManifest, &digest, manifest.len());
+            descriptors.extend(with_names(&main, names));
             let paths: Vec<_> = layers.iter().map(|layer| blob_path(&layer.digest)).collect();
             let tags: Vec<_> = names.iter().map(ToString::to_string).collect();
             entries.push(json!({ "Config": blob_path(&image.id), "RepoTags": tags, "Layers": paths }));
@@ -200,7 +199,21 @@ impl Images {
             let missing = || SealError::Missing { part: image.id.to_string() };
             let record = image.manifest.as_ref().ok_or_else(missing)?;
             let manifest = self.document(&record.digest)?;
-            descriptors.extend(descriptors_of(&image, names, record, manifest.len()));
+            let media_type = MediaType::from(record.media_type.as_str());
+            let own = descriptor(&image.platform, &media_type, &record.digest, manifest.len());
+            let main = match self.attested(&image, names, &record.digest)? {
+                None => own,
+                // What has the name is both.
+                Some(attested) => {
+                    let index = index_of(&[own, attested.descriptor]);
+                    let (digest, media_type) = (Digest::of(&index), MediaType::ImageIndex);
+                    let described = descriptor(&image.platform, &media_type, &digest, index.len());
+                    let documents = attested.blobs.into_iter().chain([attested.manifest, index]);
+                    parts.extend(documents.map(|bytes| (blob_path(&Digest::of(&bytes)), Part::Bytes(bytes))));
+                    described
+                }
+            };
+            descriptors.extend(with_names(&main, names));
             let blobs = image.layers.iter().filter_map(|layer| layer.blob.as_ref());
             parts.extend(blobs.map(|blob| (blob_path(&blob.digest), Part::Blob(blob.digest.clone()))));
             parts.insert(blob_path(&image.id), Part::Blob(image.id.clone()));
@@ -273,15 +286,8 @@ fn add_layout(parts: &mut BTreeMap<String, Part>, descriptors: &[Value]) {
     parts.insert("oci-layout".to_owned(), Part::Bytes(br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()));
 }
 
-/// Returns a descriptor of an image for each of its names, or one if it has none.
-fn descriptors_of(
-    image: &ImageRecord,
-    names: &[RegistryRef],
-    manifest: &ManifestRecord,
-    size: usize,
-) -> Vec<Value> {
-    let media_type = MediaType::from(manifest.media_type.as_str());
-    let bare = descriptor(&image.platform, &media_type, &manifest.digest, size);
+/// Returns a descriptor for each name, or the bare one if there is none.
+fn with_names(bare: &Value, names: &[RegistryRef]) -> Vec<Value> {
     let named = |name: &RegistryRef| {
         let tag = name.tag.as_deref().unwrap_or("latest");
         let mut named = bare.clone();
@@ -290,7 +296,7 @@ fn descriptors_of(
         });
         named
     };
-    if names.is_empty() { vec![bare] } else { names.iter().map(named).collect() }
+    if names.is_empty() { vec![bare.clone()] } else { names.iter().map(named).collect() }
 }
 
 /// Puts the images of two indexes into one. Of those with the same name, or the same digest without one, the new

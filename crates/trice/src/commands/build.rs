@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use trice_api::build::{Build as Call, BuildEvent, BuildOrder};
 use trice_api::image::{MissingImages, PushImages};
+use trice_model::attestation::{AttestationError, Provenance, Sbom};
 use trice_model::build::{Build, Context, DockerfileSource, Entitlement};
 use trice_model::build_cache::{CacheStore, CacheTarget};
 use trice_model::image::{ImageRef, RegistryRef};
@@ -49,6 +50,12 @@ pub(crate) struct BuildArgs {
     /// A right that steps may use: `network.host` or `security.insecure`
     #[arg(long, value_name = "RIGHT")]
     allow: Vec<Entitlement>,
+    /// State what the images were made of: `true`, `false`, or `mode=min|max`, `version=v0.2|v1`, `builder-id=URI`
+    #[arg(long, value_name = "SETTINGS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    provenance: Option<String>,
+    /// List the software in the images: `true`, `false`, or `generator=IMAGE` and settings for it
+    #[arg(long, value_name = "SETTINGS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    sbom: Option<String>,
     /// The images of what the services depend on too
     #[arg(long)]
     with_dependencies: bool,
@@ -229,6 +236,10 @@ fn names_in(build: &Build) -> Vec<RegistryRef> {
         CacheTarget::Store { store, .. } => Some(store),
         CacheTarget::Inline => None,
     });
+    let generator = build.sbom.iter().filter_map(|sbom| match &sbom.generator {
+        ImageRef::Registry(name) => Some(name.clone()),
+        _ => None,
+    });
     let caches = from.chain(to).filter_map(|store| match store {
         CacheStore::Registry(name) => Some(name.clone()),
         CacheStore::Folder { .. } => None,
@@ -236,7 +247,7 @@ fn names_in(build: &Build) -> Vec<RegistryRef> {
     let after_from = words.clone().zip(words.skip(1)).filter(|(word, _)| word.eq_ignore_ascii_case("FROM"));
     let copied = text.split_whitespace().filter_map(|word| word.strip_prefix("--from="));
     let named = after_from.map(|(_, image)| image).chain(copied);
-    images.chain(caches).chain(named.filter_map(|name| name.parse().ok())).collect()
+    images.chain(caches).chain(generator).chain(named.filter_map(|name| name.parse().ok())).collect()
 }
 
 impl BuildArgs {
@@ -255,7 +266,13 @@ impl BuildArgs {
             };
             agents.insert(id.to_owned(), invocation.environment.current_dir.join(path));
         }
+        let wrong = |name: &str, error: AttestationError| Failure::usage(format!("`--{name}`: {error}"));
+        let provenance = self.provenance.as_deref().map(Provenance::read).transpose();
+        let provenance = provenance.map_err(|error| wrong("provenance", error))?;
+        let sbom = self.sbom.as_deref().map(Sbom::read).transpose().map_err(|error| wrong("sbom", error))?;
         for build in wanted.project.builds.values_mut() {
+            build.provenance = provenance.clone().unwrap_or(build.provenance.take());
+            build.sbom = sbom.clone().unwrap_or(build.sbom.take());
             build.args.extend(args.clone());
             build.ssh.extend(agents.clone());
             build.entitlements.extend(&self.allow);

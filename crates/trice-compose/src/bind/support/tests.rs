@@ -80,7 +80,9 @@ fn sample(path: &str, shape: &'static Shape) -> Json {
 }
 
 /// Values of attributes that do not take any word, or that ask for nothing with most.
-const SAMPLES: [(&str, &str); 48] = [
+const SAMPLES: [(&str, &str); 50] = [
+    ("services.s.build.provenance", r#""mode=min""#),
+    ("services.s.build.sbom", r#""true""#),
     ("secrets.k.file", r#""d/f""#),
     ("secrets.k.environment", r#""A""#),
     ("services.s.extends.file", r#""other.yaml""#),
@@ -236,7 +238,7 @@ fn every_attribute_is_done_or_told_of_with_its_place() {
             (Ok(before), Ok(after)) => {
                 let told = match attribute.support {
                     Support::NotYet => paths(&after.not_honoured).contains(&path.to_owned()),
-                    Support::Swarm | Support::Windows | Support::Dispensable => {
+                    Support::Swarm | Support::Windows => {
                         with["services"]["k"] = with["services"]["s"].clone();
                         let twice = loaded(&with).map(|loaded| paths(&loaded.idle)).unwrap_or_default();
                         let of_k = path.replace("services.s.", "services.k.");

@@ -152,7 +152,7 @@ fn prune_takes_what_has_no_tag_and_with_more_words_more_or_less() {
     let config =
         json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [] } });
     let lease = machine.images.lease().unwrap();
-    let draft = Draft { config: serde_json::to_vec(&config).unwrap(), rootfs: None };
+    let draft = Draft::new(serde_json::to_vec(&config).unwrap(), None);
     machine.images.commit(&lease, &[draft], &[]).unwrap();
     drop(lease);
     let before = PruneFilter { before: Some(Timestamp(1)), ..all() };
@@ -265,7 +265,7 @@ fn loads_builds_and_removes_until_it_is_killed() {
             "architecture": "amd64", "os": "linux",
             "rootfs": { "type": "layers", "diff_ids": [layer.diff_id()] },
         });
-        let draft = Draft { config: serde_json::to_vec(&config).unwrap(), rootfs: None };
+        let draft = Draft::new(serde_json::to_vec(&config).unwrap(), None);
         images.commit(&lease, &[draft], &["built:1".parse().unwrap()]).unwrap();
         drop((lease, workshop));
         images.prune(&all(), &Roots::new()).unwrap();
