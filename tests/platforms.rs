@@ -110,6 +110,50 @@ fn what_is_about_to_run_is_built_for_this_machine_alone() {
 }
 
 #[test]
+fn a_service_has_the_image_of_its_platform() {
+    // Nothing in it is a program of another processor: it can be started.
+    let dockerfile = "FROM scratch\nCOPY --from=BASE / /\nARG TARGETARCH\nCOPY src/$TARGETARCH /text\nCMD [\"sleep\", \"1000\"]\n";
+    project("", dockerfile, |shop| {
+        let registry = Registry::open(shop);
+        let name = for_two(shop, &registry);
+        for architecture in ["amd64", "arm64"] {
+            write(shop, &format!("src/{architecture}"), architecture);
+        }
+        let built = fs::read_to_string(shop.file()).unwrap();
+        shop.rewrite(&built.replace("    build:\n", "    platform: linux/arm64\n    build:\n"));
+        let told = shop.trice("up -d").success().stderr();
+        assert!(told.contains("[linux/arm64 1/2] COPY") && !told.contains("[1/2] COPY"), "{told}");
+        assert_eq!(shop.shell("web", "cat /text"), "arm64");
+        let ids = shop.ids();
+        let again = shop.trice("up -d").success().stderr();
+        assert!(!again.contains("COPY"), "it is here: {again}");
+        assert_eq!(shop.ids(), ids);
+        shop.trice("build --push").success();
+
+        begin_anew(shop);
+        let service =
+            |more: &str| format!("{{ image: '{name}', network_mode: none, stop_grace_period: 0s{more} }}");
+        let (own, other) = (service(""), service(", platform: linux/arm64"));
+        shop.rewrite(&format!("name: shop\nservices:\n  own: {own}\n  other: {other}\n"));
+        let plan = shop.trice("plan").success().stdout();
+        assert!(plan.contains(&format!("fetch image {name} for linux/arm64")), "{plan}");
+        shop.trice("pull -q").success();
+        let told = shop.trice("up -d").success().stderr();
+        assert!(!told.contains("Pull"), "both are here: {told}");
+        assert_eq!(
+            (shop.shell("own", "cat /text"), shop.shell("other", "cat /text")),
+            ("amd64".into(), "arm64".into())
+        );
+        shop.rewrite(&format!("name: shop\nservices:\n  own: {}\n", service(", platform: linux/riscv64")));
+        let told = shop.trice("up -d").code(1).stderr();
+        assert!(told.contains("linux/riscv64") && told.contains("linux/amd64"), "{told}");
+        shop.rewrite(&format!("name: shop\nservices:\n  own: {}\n", service(", platform: a b")));
+        let told = shop.trice("up -d").code(1).stderr();
+        assert!(told.contains("`a b` is not a platform"), "{told}");
+    });
+}
+
+#[test]
 fn a_command_of_another_processor_is_refused_with_what_is_missing() {
     let dockerfile = "FROM scratch\nCOPY program /bin/sh\nRUN echo hello\n";
     project("      platforms: [linux/s390x]\n", dockerfile, |shop| {

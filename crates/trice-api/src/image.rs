@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use trice_model::image::{ImageRef, RegistryRef};
+use trice_model::image::{ImageRef, PlatformImage, RegistryRef};
 use trice_model::registry::RegistryAccess;
 use trice_model::time::Timestamp;
 
@@ -55,12 +55,12 @@ impl Call for PushImages {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MissingImages {
     /// Which.
-    pub images: Vec<ImageRef>,
+    pub images: Vec<PlatformImage>,
 }
 
 impl Call for MissingImages {
     const PATH: &'static str = "images/missing";
-    type Answer = Vec<ImageRef>;
+    type Answer = Vec<PlatformImage>;
 }
 
 /// List the tags that a repository has.

@@ -126,7 +126,7 @@ impl Engine {
     pub(crate) fn plan(
         &mut self,
         record: &IntentRecord,
-        fetched: &std::collections::BTreeSet<trice_model::image::ImageRef>,
+        fetched: &std::collections::BTreeSet<trice_model::image::PlatformImage>,
     ) -> Result<Plan, Vec<Fault>> {
         observe::refresh(&mut self.world, &self.backends, &mut self.tables, &record.intent)
             .map_err(|fault| vec![fault])?;

@@ -56,7 +56,7 @@ pub(crate) async fn answer(
 }
 
 /// Reads the platform that somebody asks for; none is this machine's.
-fn platform(text: Option<&str>) -> Result<Platform, Fault> {
+pub(crate) fn platform(text: Option<&str>) -> Result<Platform, Fault> {
     text.map_or_else(
         || Ok(Platform::host()),
         |text| text.parse().map_err(|error| Fault::of(Code::BadRequest, &error)),

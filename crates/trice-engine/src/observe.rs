@@ -4,7 +4,7 @@ use trice_api::fault::Fault;
 use trice_dns::resolv_conf;
 use trice_image::images::ResolveError;
 use trice_image::platform::Platform;
-use trice_model::image::ImageRef;
+use trice_model::image::{ImageRef, PlatformImage};
 use trice_model::intent::Intent;
 use trice_model::name::LinkName;
 use trice_model::project::Project;
@@ -14,6 +14,7 @@ use trice_network::nftables::TableOwner;
 
 use crate::backends::Backends;
 use crate::failure;
+use crate::images::platform;
 use crate::world::World;
 
 /// Brings what is known in line with the kernel and the disk, as far as a plan for `intent` depends on it.
@@ -61,21 +62,23 @@ pub(crate) fn own_links(world: &World) -> Vec<LinkName> {
 fn look_at_images(world: &mut World, backends: &Backends, project: &Project) -> Result<(), Fault> {
     world.found.images.clear();
     world.found.compared.clear();
-    let platform = Platform::host();
     for service in project.services.values() {
-        for name in service.mounted_images().chain([&service.image]) {
-            if world.found.images.contains_key(name) {
+        let own = service.own_image();
+        let platform = platform(own.platform.as_deref())?;
+        for wanted in service.mounted_images().cloned().map(PlatformImage::here).chain([own.clone()]) {
+            if world.found.images.contains_key(&wanted) {
                 continue;
             }
-            let found = backends.images.resolve(name, &platform);
-            let found = found.map_err(|error| failure::of(&format!("image {name}"), &error))?;
-            world.found.images.extend(found.map(|image| (name.clone(), image)));
+            let for_which = if wanted == own { &platform } else { &Platform::host() };
+            let found = backends.images.resolve(&wanted.image, for_which);
+            let found = found.map_err(|error| failure::of(&format!("image {wanted}"), &error))?;
+            world.found.images.extend(found.map(|image| (wanted, image)));
         }
-        let failed = |error: ResolveError| failure::of(&format!("image {}", service.image), &error);
+        let failed = |error: ResolveError| failure::of(&format!("image {own}"), &error);
         if let (PullPolicy::Refresh(_), ImageRef::Registry(name)) = (service.pull_policy, &service.image)
             && let Some(then) = backends.images.compared_at(name, &platform).map_err(failed)?
         {
-            world.found.compared.insert(service.image.clone(), then);
+            world.found.compared.insert(own, then);
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use trice_api::event::OperationEvent;
 use trice_api::fault::{Code, Fault};
-use trice_model::image::ImageRef;
+use trice_model::image::PlatformImage;
 use trice_model::intent::Intent;
 use trice_model::name::ProjectName;
 use trice_model::registry::RegistryAccess;
@@ -35,7 +35,7 @@ pub(crate) struct Operation {
     /// The plan that is being carried out; `None` before the first.
     pub(crate) execution: Option<Execution>,
     /// The images that were fetched for it.
-    pub(crate) fetched: BTreeSet<ImageRef>,
+    pub(crate) fetched: BTreeSet<PlatformImage>,
     /// What went wrong.
     pub(crate) faults: Vec<Fault>,
     /// The steps that have begun, of all its plans so far: what is undone if it fails.

@@ -14,10 +14,9 @@ use tokio::sync::watch;
 use trice_api::event::Amount;
 use trice_api::fault::{Code, Fault};
 use trice_dns::resolv_conf;
-use trice_image::platform::Platform;
 use trice_image::registry::Registries;
 use trice_model::container::ContainerSpec;
-use trice_model::image::{ImageRef, ObservedImage};
+use trice_model::image::{ObservedImage, PlatformImage};
 use trice_model::name::VolumeName;
 use trice_model::network::{EndpointSpec, InstanceName, InstanceSpec, NetworkSpec};
 use trice_model::registry::RegistryAccess;
@@ -31,6 +30,7 @@ use crate::backends::Backends;
 use crate::failure;
 use crate::gauge::Gauge;
 use crate::identity;
+use crate::images::platform;
 use crate::record::{ContainerRecord, InstanceRecord, NetworkRecord};
 use crate::seed;
 use crate::world::HostSide;
@@ -57,7 +57,7 @@ pub(crate) type Job = Box<dyn FnOnce(&Backends) -> Result<Outcome, Fault> + Send
 
 /// Has an image, and tells how far that is. It ends without one when `stopped` says so.
 pub(crate) fn fetch_image(
-    image: ImageRef,
+    image: PlatformImage,
     access: RegistryAccess,
     mut stopped: watch::Receiver<bool>,
     tell: impl FnMut(Amount) + Send + 'static,
@@ -65,13 +65,13 @@ pub(crate) fn fetch_image(
     Box::new(move |backends| {
         let mut gauge = Gauge::new(tell);
         let registries = Registries::new(access.settings, access.keyring);
-        let platform = Platform::host();
+        let platform = platform(image.platform.as_deref())?;
         let mut heard = |progress| gauge.fetched(progress);
-        let fetching = backends.images.fetch(&image, &platform, &registries, &mut heard);
+        let fetching = backends.images.fetch(&image.image, &platform, &registries, &mut heard);
         // This thread waits for the disk, and the engine's own for the registry.
         let fetched = Handle::current().block_on(async {
             tokio::select! {
-                fetched = fetching => fetched.map_err(|error| failure::of_image(&image, &error)),
+                fetched = fetching => fetched.map_err(|error| failure::of_image(&image.image, &error)),
                 _ = stopped.wait_for(|stopped| *stopped) => Err(Fault::new(Code::Cancelled, "cancelled")),
             }
         });

@@ -31,7 +31,7 @@ pub(crate) fn step_events(action: &Action, state: StepState) -> Vec<StepEvent> {
     };
     match action {
         Action::FetchImage { image, .. } => {
-            let (doing, done) = fetching(image);
+            let (doing, done) = fetching(&image.image);
             one(Image, image, doing, done)
         }
         Action::CreateNetwork(spec) => one(Network, &spec.name, "Creating", "Created"),

@@ -57,6 +57,47 @@ pub enum ImageRef {
     },
 }
 
+/// An image for the machines of a platform.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlatformImage {
+    /// The image.
+    pub image: ImageRef,
+    /// The platform, as it is written; `None` is this machine's.
+    pub platform: Option<String>,
+}
+
+impl PlatformImage {
+    /// Returns an image for this machine.
+    pub fn here(image: ImageRef) -> Self {
+        Self { image, platform: None }
+    }
+}
+
+impl fmt::Display for PlatformImage {
+    /// Writes `redis:7`, or `redis:7 for linux/arm64`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.image)?;
+        self.platform.iter().try_for_each(|platform| write!(f, "{FOR}{platform}"))
+    }
+}
+
+impl FromStr for PlatformImage {
+    type Err = ImageRefError;
+
+    fn from_str(text: &str) -> Result<Self, ImageRefError> {
+        // The last one: a path may have such words too, and a platform has no spaces.
+        let (image, platform) = match text.rsplit_once(FOR).filter(|(_, platform)| !platform.contains(' ')) {
+            Some((image, platform)) => (image, Some(platform.to_owned())),
+            None => (text, None),
+        };
+        Ok(Self { image: image.parse()?, platform })
+    }
+}
+
+written_as_text!(PlatformImage, "An image, and for which platform: `redis:7`, `redis:7 for linux/arm64`.");
+
+const FOR: &str = " for ";
+
 /// A name in a registry, whole: `docker.io/library/redis:7`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistryRef {

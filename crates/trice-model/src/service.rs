@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
 use crate::health::Healthcheck;
-use crate::image::ImageRef;
+use crate::image::{ImageRef, PlatformImage};
 use crate::mount::{Mount, MountSource};
 use crate::name::{ContainerName, HostName, Key, ServiceName};
 use crate::network::Attachment;
@@ -25,6 +25,9 @@ use crate::units::Bytes;
 pub struct Service {
     /// The image of its containers.
     pub image: ImageRef,
+    /// The platform of the image, as it is written; `None` is this machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
     /// When the image is fetched.
     pub pull_policy: PullPolicy,
     /// How many containers.
@@ -116,6 +119,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// Returns the image of its containers, for its platform.
+    pub fn own_image(&self) -> PlatformImage {
+        PlatformImage { image: self.image.clone(), platform: self.platform.clone() }
+    }
+
     /// Returns the images whose files it mounts.
     pub fn mounted_images(&self) -> impl Iterator<Item = &ImageRef> {
         self.volumes.iter().filter_map(|mount| match &mount.source {

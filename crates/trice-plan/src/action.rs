@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use trice_model::container::{ContainerSpec, ObservedContainer};
 use trice_model::id::ContainerId;
-use trice_model::image::ImageRef;
+use trice_model::image::PlatformImage;
 use trice_model::name::{ContainerName, NetworkName, VolumeName};
 use trice_model::network::{EndpointSpec, InstanceName, InstanceSpec, NetworkSpec};
 use trice_model::port::PublishedPort;
@@ -23,7 +23,7 @@ pub enum Action {
     /// The image is here, by this policy.
     FetchImage {
         /// The image.
-        image: ImageRef,
+        image: PlatformImage,
         /// `Always` asks its source even when something is here.
         policy: PullPolicy,
     },

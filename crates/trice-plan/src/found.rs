@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use trice_model::container::{ContainerSpec, ContainerState, NetworkNamespace, ObservedContainer};
 use trice_model::id::ContainerId;
-use trice_model::image::{ImageRef, ObservedImage};
+use trice_model::image::{ObservedImage, PlatformImage};
 use trice_model::name::{NetworkName, ProjectName, VolumeName};
 use trice_model::network::{InstanceName, ObservedHost, ObservedInstance, ObservedNetwork};
 use trice_model::time::Timestamp;
@@ -29,11 +29,11 @@ pub struct Found {
     /// Containers, of all projects.
     pub containers: BTreeMap<ContainerId, ObservedContainer>,
     /// The images that are here, of those that the intent's project names.
-    pub images: BTreeMap<ImageRef, ObservedImage>,
+    pub images: BTreeMap<PlatformImage, ObservedImage>,
     /// When they were last compared with their registries, or came here if they never were.
-    pub compared: BTreeMap<ImageRef, Timestamp>,
+    pub compared: BTreeMap<PlatformImage, Timestamp>,
     /// The images that were fetched for this intent: a `pull_policy: always` is content with them.
-    pub fetched: BTreeSet<ImageRef>,
+    pub fetched: BTreeSet<PlatformImage>,
     /// The network of builds and the steps on it: no project is concerned.
     pub building: Building,
     /// The rest of the machine.

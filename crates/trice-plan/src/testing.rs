@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use trice_model::container::{ContainerSpec, ContainerState, ObservedContainer, Role};
 use trice_model::health::{HealthTest, Healthcheck};
 use trice_model::id::Ids;
-use trice_model::image::{ImageConfig, ImageRef, ObservedImage};
+use trice_model::image::{ImageConfig, ObservedImage, PlatformImage};
 use trice_model::name::{Key, ProjectName, ServiceName};
 use trice_model::network::{
     Attachment, Driver, InstanceName, Ipv4Pool, Medium, Network, NetworkSpec, Pool, PoolSpec,
@@ -47,6 +47,7 @@ pub(crate) fn services(names: &[&str]) -> BTreeSet<ServiceName> {
 pub(crate) fn service(image: &str) -> Service {
     Service {
         image: name(image),
+        platform: None,
         pull_policy: PullPolicy::Missing,
         replicas: 1,
         container_name: None,
@@ -219,7 +220,7 @@ impl World {
 
     /// Changes an image, which is brought here if need be.
     pub(crate) fn image(&mut self, image: &str) -> &mut ImageConfig {
-        let reference: ImageRef = name(image);
+        let reference: PlatformImage = name(image);
         let entry = self.machine.found.images.entry(reference).or_insert_with(|| ObservedImage {
             id: format!("sha256:{image}"),
             layers: vec![Path::new("/layers").join(image)],

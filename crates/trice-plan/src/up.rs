@@ -326,7 +326,7 @@ fn seat<'a>(
             continue;
         }
         // Only places whose images are here get this far: a plan that fetches ends before.
-        let Some(image) = wish.found.images.get(&place.service.image) else { continue };
+        let Some(image) = wish.found.images.get(&place.service.own_image()) else { continue };
         let there = |name| wish.found.instances.get(name).map(|there| &there.spec);
         let lowering = Lowering {
             project: wish.project,
@@ -350,7 +350,7 @@ fn seat<'a>(
 /// Checks that a service that is waited for until it is healthy has a probe.
 fn check_probes(wish: &Wish<'_>, places: &[Place<'_>], mistakes: &mut Mistakes) -> Vec<String> {
     let has_probe = |service: &Service| {
-        let image = wish.found.images.get(&service.image);
+        let image = wish.found.images.get(&service.own_image());
         let theirs = image.and_then(|image| image.config.healthcheck.as_ref());
         lower::health::lower(service.healthcheck.as_ref(), theirs).is_some()
     };

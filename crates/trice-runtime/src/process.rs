@@ -269,7 +269,9 @@ fn not_found(plan: &ProcessPlan, identity: &Identity, path: &str) -> Failure {
 fn not_executable(candidate: &str, identity: &Identity, error: &io::Error) -> Failure {
     let why = match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
         Some(rustix::io::Errno::NOENT) => "the interpreter that it names is missing".to_owned(),
-        Some(rustix::io::Errno::NOEXEC) => "it is neither a program nor begins with `#!`".to_owned(),
+        Some(rustix::io::Errno::NOEXEC) => {
+            "it is neither a program for this machine nor begins with `#!`".to_owned()
+        }
         _ => error.to_string(),
     };
     Failure {

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use trice_api::image::MissingImages;
 use trice_image::docker_config::{DockerConfig, DockerConfigError, Place};
-use trice_model::image::{ImageRef, RegistryRef};
+use trice_model::image::{ImageRef, PlatformImage, RegistryRef};
 use trice_model::project::Project;
 use trice_model::registry::{
     Credentials, InsecureHost, Mirror, Proxies, RegistryAccess, RegistryHostError, RegistrySettings,
@@ -96,15 +96,18 @@ pub(crate) async fn access_for(
     let mut caller = Caller::new(invocation)?;
     let (mut due, mut maybe) = (BTreeSet::new(), Vec::new());
     for service in project.services.values() {
-        maybe.extend(service.mounted_images().filter(|image| host_of(image).is_some()).cloned());
+        let mounted = service.mounted_images().filter(|image| host_of(image).is_some()).cloned();
+        maybe.extend(mounted.map(PlatformImage::here));
         let ImageRef::Registry(name) = &service.image else { continue };
         match service.pull_policy {
             PullPolicy::Always | PullPolicy::Refresh(_) => drop(due.insert(name.host.clone())),
-            PullPolicy::Missing => maybe.push(service.image.clone()),
+            PullPolicy::Missing => maybe.push(service.own_image()),
             PullPolicy::Never | PullPolicy::Build => {}
         }
     }
-    let hosts = |images: &[ImageRef]| images.iter().filter_map(host_of).collect::<BTreeSet<_>>();
+    let hosts = |images: &[PlatformImage]| {
+        images.iter().filter_map(|image| host_of(&image.image)).collect::<BTreeSet<_>>()
+    };
     // What is in a file costs nothing: only for the sake of others it is asked what is missing.
     let all = hosts(&maybe);
     if caller.has_helper(&caller.asked(&all)) {

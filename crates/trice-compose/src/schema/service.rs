@@ -125,7 +125,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     attribute("oom_score_adj", &integer(-1000, 1000), "How readily it is ended when memory runs out."),
     attribute("pid", &Nullable(&Text), "Whose process namespace it uses.").not_yet(),
     attribute("pids_limit", &CUT, "The most processes and threads; -1 is no limit."),
-    attribute("platform", &Text, "The platform of its image, such as `linux/arm64`.").not_yet(),
+    attribute("platform", &Text, "The platform of its image, such as `linux/arm64`."),
     attribute("ports", &Short(Form::Ports, &List(&Fields(&PORT))), "Ports of the host that lead to it.")
         .unique(Unique::Port),
     attribute("privileged", &Flag, "Whether it has all capabilities and devices."),

@@ -13,7 +13,7 @@ use trice_image::images::find::FoundImage;
 use trice_image::images::inspect::{Step, Summary};
 use trice_image::images::remove::Roots;
 use trice_image::platform::Platform;
-use trice_model::image::ImageRef;
+use trice_model::image::PlatformImage;
 use trice_model::time::Timestamp;
 
 use super::{in_thread, platform};
@@ -21,11 +21,12 @@ use crate::failure;
 use crate::serve::Service;
 
 /// Returns those of some images that are not here.
-pub(super) async fn missing(call: MissingImages, service: Service) -> Result<Vec<ImageRef>, Fault> {
+pub(super) async fn missing(call: MissingImages, service: Service) -> Result<Vec<PlatformImage>, Fault> {
     in_thread(move || {
         let mut missing = Vec::new();
         for image in call.images {
-            let resolved = service.backends.images.resolve(&image, &Platform::host());
+            let platform = platform(image.platform.as_deref())?;
+            let resolved = service.backends.images.resolve(&image.image, &platform);
             if resolved.map_err(|error| failure::of("look at the images", &error))?.is_none() {
                 missing.push(image);
             }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use trice_model::container::ContainerSpec;
 use trice_model::id::Ids;
+use trice_model::image::PlatformImage;
 use trice_model::mount::{MountSource, MountSpec, MountSpecSource};
 use trice_model::name::VolumeName;
 use trice_model::volume::VolumeSpec;
@@ -25,7 +26,9 @@ pub(crate) fn lower(work: &Lowering<'_>, ids: &mut Ids) -> (Vec<MountSpec>, Vec<
             MountSource::Tmpfs(tmpfs) => MountSpecSource::Tmpfs(tmpfs.clone()),
             MountSource::Image { image, subpath } => {
                 // It has been fetched, if it was not here.
-                let Some(found) = work.found.images.get(image) else { continue };
+                let Some(found) = work.found.images.get(&PlatformImage::here(image.clone())) else {
+                    continue;
+                };
                 MountSpecSource::Image {
                     image: image.clone(),
                     id: found.id.clone(),

@@ -81,7 +81,7 @@ fn a_command_that_cannot_be_run_says_why() {
         for (name, why) in [
             ("plain", "Permission denied (os error 13)"),
             ("orphan", "the interpreter that it names is missing"),
-            ("bytes", "it is neither a program nor begins with `#!`"),
+            ("bytes", "it is neither a program for this machine nor begins with `#!`"),
         ] {
             let mut spec = container([]);
             spec.process.args = vec![format!("/opt/v/{name}")];

@@ -8,7 +8,7 @@ use trice_api::image::{MissingImages, PushImages};
 use trice_model::attestation::{AttestationError, Provenance, Sbom};
 use trice_model::build::{Build, Context, DockerfileSource, Entitlement};
 use trice_model::build_cache::{CacheStore, CacheTarget};
-use trice_model::image::{ImageRef, RegistryRef};
+use trice_model::image::{ImageRef, PlatformImage, RegistryRef};
 use trice_model::name::ServiceName;
 use trice_model::service::PullPolicy;
 
@@ -127,7 +127,7 @@ pub(crate) async fn before(
 ) -> Result<(), Failure> {
     let project = &wanted.project;
     let active = || project.services.iter().filter(|(name, _)| project.builds.contains_key(*name));
-    let images: Vec<ImageRef> = active().map(|(_, service)| service.image.clone()).collect();
+    let images: Vec<PlatformImage> = active().map(|(_, service)| service.own_image()).collect();
     if which == Before::Nothing || images.is_empty() || invocation.global.dry_run {
         return Ok(());
     }
@@ -135,16 +135,18 @@ pub(crate) async fn before(
         Before::Missing => engine.call(&MissingImages { images }).await?,
         Before::All | Before::Nothing => images,
     };
-    let is_due = |image: &ImageRef, policy| missing.contains(image) || policy == PullPolicy::Build;
-    let due = active().filter(|(_, service)| is_due(&service.image, service.pull_policy));
+    let is_due = |image: &PlatformImage, policy| missing.contains(image) || policy == PullPolicy::Build;
+    let due = active().filter(|(_, service)| is_due(&service.own_image(), service.pull_policy));
     let due: BTreeSet<ServiceName> = due.map(|(name, _)| name.clone()).collect();
     if due.is_empty() {
         return Ok(());
     }
     let mut orders = orders(wanted, &due)?;
-    // What is about to run here is built for here: the others are for those who have `build` said.
+    // What is about to run is built for where it runs: the others are for those who have `build` said.
     for order in orders.iter_mut().filter(|order| order.build.platforms.len() > 1) {
-        order.build.platforms.clear();
+        let service = project.services.iter().find(|(name, _)| name.as_str() == order.name);
+        let own = service.and_then(|(_, service)| service.platform.clone());
+        order.build.platforms = own.into_iter().collect();
     }
     build(engine, orders, quiet, invocation).await
 }

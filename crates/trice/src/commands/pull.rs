@@ -2,13 +2,13 @@
 //!
 //! Source: docker/compose `pkg/compose/pull.go`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, ValueEnum};
 use trice_api::event::{ObjectKind, StepEvent, StepState};
 use trice_api::fault::Fault;
 use trice_api::image::{MissingImages, PullImages};
-use trice_model::image::ImageRef;
+use trice_model::image::{ImageRef, PlatformImage};
 use trice_model::name::ServiceName;
 use trice_model::service::{PullPolicy, Service};
 
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &PullArgs, invocation: &mut Invocation) -> Result<
     let engine = invocation.engine()?;
     let wanted = invocation.load(&args.services)?;
     let Choice { mut images, skipped, buildable } = args.choice(&wanted);
-    let is_missing = |images: BTreeSet<ImageRef>| MissingImages { images: images.into_iter().collect() };
+    let is_missing = |images: BTreeSet<PlatformImage>| MissingImages { images: images.into_iter().collect() };
     if args.policy == Some(Policy::Missing) {
         images = engine.call(&is_missing(images)).await?.into_iter().collect();
     }
@@ -68,18 +68,25 @@ pub(crate) async fn run(args: &PullArgs, invocation: &mut Invocation) -> Result<
         let lines = images.iter().map(|image| format!("pull image {image}"));
         return crate::output::print_lines(lines).map(|()| 0);
     }
-    let names = images.iter().filter_map(|image| match image {
+    let names = images.iter().filter_map(|image| match &image.image {
         ImageRef::Registry(name) => Some(name),
         _ => None,
     });
     let access = registries::access(invocation, names, Use::Read)?;
     let mut progress = if args.quiet { Progress::quiet() } else { invocation.progress("pull") };
-    skipped.iter().for_each(|image| progress.step(&skip(image)));
-    let call = PullImages { images: images.into_iter().collect(), platform: None, access };
-    let transferred = transfer(&engine, call, &mut progress).await?;
+    skipped.iter().for_each(|image| progress.step(&skip(&image.image)));
+    let mut by_platform: BTreeMap<Option<String>, Vec<ImageRef>> = BTreeMap::new();
+    for PlatformImage { image, platform } in images {
+        by_platform.entry(platform).or_default().push(image);
+    }
+    let mut faults = Vec::new();
+    for (platform, images) in by_platform {
+        let call = PullImages { images, platform, access: access.clone() };
+        faults.extend(transfer(&engine, call, &mut progress).await?.faults);
+    }
     let can_be_built = |fault: &Fault| fault.image.as_deref().is_some_and(|image| buildable.contains(image));
     let is_warning = |fault: &Fault| args.ignore_pull_failures || can_be_built(fault);
-    let (warnings, faults): (Vec<_>, Vec<_>) = transferred.faults.into_iter().partition(is_warning);
+    let (warnings, faults): (Vec<_>, Vec<_>) = faults.into_iter().partition(is_warning);
     warnings.iter().for_each(|fault| invocation.talk("warning", &fault.message));
     if warnings.iter().any(can_be_built) {
         invocation.talk("note", "`trice build` makes those images that services build");
@@ -90,8 +97,8 @@ pub(crate) async fn run(args: &PullArgs, invocation: &mut Invocation) -> Result<
 /// Which images are fetched, and which are not because their services say so.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Choice {
-    images: BTreeSet<ImageRef>,
-    skipped: BTreeSet<ImageRef>,
+    images: BTreeSet<PlatformImage>,
+    skipped: BTreeSet<PlatformImage>,
     /// Those that can be built where they cannot be had.
     buildable: BTreeSet<ImageRef>,
 }
@@ -104,17 +111,18 @@ impl PullArgs {
         let mut choice = Choice::default();
         for (name, service) in project.services.iter().filter(is_meant) {
             let is_built = places.is_built(name);
-            choice.images.extend(service.mounted_images().filter(|image| !is_folder(image)).cloned());
-            match (&service.image, service.pull_policy) {
-                (image, _) if is_folder(image) => {}
-                (image, PullPolicy::Never | PullPolicy::Build) => drop(choice.skipped.insert(image.clone())),
+            let mounted = service.mounted_images().filter(|image| !is_folder(image)).cloned();
+            choice.images.extend(mounted.map(PlatformImage::here));
+            match (service.own_image(), service.pull_policy) {
+                (image, _) if is_folder(&image.image) => {}
+                (image, PullPolicy::Never | PullPolicy::Build) => drop(choice.skipped.insert(image)),
                 // What has no name but that of its build is nowhere else.
                 (image, _) if is_built && (self.ignore_buildable || !places.names_image(name)) => {
-                    choice.skipped.insert(image.clone());
+                    choice.skipped.insert(image);
                 }
                 (image, PullPolicy::Missing | PullPolicy::Always | PullPolicy::Refresh(_)) => {
-                    choice.images.insert(image.clone());
-                    choice.buildable.extend(is_built.then(|| image.clone()));
+                    choice.buildable.extend(is_built.then(|| image.image.clone()));
+                    choice.images.insert(image);
                 }
             }
         }
@@ -168,8 +176,9 @@ services:
         };
         let wanted = trice_compose::load::load(&request, &crate::disk::Disk).unwrap().try_into().unwrap();
         let choice = args.choice(&wanted);
-        let names =
-            |images: BTreeSet<ImageRef>| images.iter().map(|image| format!("{image} ")).collect::<String>();
+        let names = |images: BTreeSet<PlatformImage>| {
+            images.iter().map(|image| format!("{image} ")).collect::<String>()
+        };
         format!("{}| {}", names(choice.images), names(choice.skipped)).trim_end().to_owned()
     }
 
@@ -177,6 +186,9 @@ services:
     fn images_are_fetched_once_and_not_those_that_must_not_be() {
         assert_eq!(choice("", SHOP), "own:1 pg:16 shop:1 | made:1");
         assert_eq!(choice("web", SHOP), "shop:1 |");
+        let both =
+            "name: x\nservices: { own: { image: 'a:1' }, other: { image: 'a:1', platform: linux/arm64 } }";
+        assert_eq!(choice("", both), "a:1 a:1 for linux/arm64 |");
         assert_eq!(choice("own made", SHOP), "| made:1 own:1");
         let built = "name: x\nservices: { own: { build: . }, both: { build: ., image: 'b:1' } }";
         assert_eq!(choice("", built), "b:1 | x-own:latest");
