@@ -67,6 +67,28 @@ fn images_for_several_platforms_are_built_at_once_and_sent_under_one_name() {
         assert!(outcomes(&again).iter().all(|outcome| *outcome == "CACH"), "{again}");
         let same = skopeo(&format!("inspect --raw --tls-verify=false docker://{name}"));
         assert_eq!(serde_json::from_str::<Value>(&same).unwrap(), index);
+
+        // All that is done with the name is done with both.
+        let other = registry.name("shop/web:2");
+        shop.trice(&format!("image tag {name} {other}")).success();
+        shop.trice(&format!("image rm {name}")).success();
+        shop.trice(&format!("image push -q {other}")).success();
+        let same = skopeo(&format!("inspect --raw --tls-verify=false docker://{other}"));
+        assert_eq!(serde_json::from_str::<Value>(&same).unwrap(), index);
+        let archive = shop.home().join("both");
+        shop.trice(&format!("image save --format oci -o {} {other}", archive.display())).success();
+        let saved = skopeo(&format!("inspect --raw oci-archive:{}:2", archive.display()));
+        assert_eq!(serde_json::from_str::<Value>(&saved).unwrap(), index);
+        // One platform alone can be sent, and removed.
+        shop.trice(&format!("image push -q --platform linux/arm64 {other}")).success();
+        let one = registry.inspect("shop/web:2");
+        assert_eq!(one["Architecture"], "arm64");
+        let ids = || shop.trice("image ls -q").success().stdout().lines().count();
+        assert_eq!(ids(), 2);
+        shop.trice(&format!("image rm --platform linux/arm64 {other}")).success();
+        assert_eq!(ids(), 1);
+        shop.trice(&format!("image rm {other}")).success();
+        assert_eq!(ids(), 0);
     });
 }
 

@@ -57,10 +57,12 @@ pub(crate) async fn answer(
 
 /// Reads the platform that somebody asks for; none is this machine's.
 pub(crate) fn platform(text: Option<&str>) -> Result<Platform, Fault> {
-    text.map_or_else(
-        || Ok(Platform::host()),
-        |text| text.parse().map_err(|error| Fault::of(Code::BadRequest, &error)),
-    )
+    Ok(stated(text)?.unwrap_or_else(Platform::host))
+}
+
+/// The same, but nothing where no platform is stated.
+fn stated(text: Option<&str>) -> Result<Option<Platform>, Fault> {
+    text.map(|text| text.parse().map_err(|error| Fault::of(Code::BadRequest, &error))).transpose()
 }
 
 /// Runs what waits for the disk in a thread of its own.

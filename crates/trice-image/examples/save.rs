@@ -34,7 +34,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let platform = Platform::host();
     let fetched = runtime.block_on(images.fetch(&reference, &platform, &registries, &mut |_| {}))?;
-    let image = images.find(&fetched.id, &platform)?.image;
-    images.save(&[SavedImage { image, names: vec![name.parse()?] }], format, 0, File::create(output)?)?;
+    let image = images.find(&fetched.id, None)?.image;
+    images.save(
+        &[SavedImage { images: vec![image], names: vec![name.parse()?] }],
+        format,
+        0,
+        File::create(output)?,
+    )?;
     Ok(())
 }

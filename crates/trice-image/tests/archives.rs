@@ -14,8 +14,8 @@ use crate::place::{Folder, Machine, layout, run, skopeo, write_files};
 
 /// Returns an image as it is to be saved under names.
 fn saved(machine: &Machine, image: &ObservedImage, names: &[&str]) -> SavedImage {
-    let image = machine.images.find(&image.id, &Platform::host()).unwrap().image;
-    SavedImage { image, names: names.iter().map(|name| name.parse().unwrap()).collect() }
+    let image = machine.images.find(&image.id, None).unwrap().image;
+    SavedImage { images: vec![image], names: names.iter().map(|name| name.parse().unwrap()).collect() }
 }
 
 fn save(machine: &Machine, images: &[SavedImage], format: ArchiveFormat, folder: &Folder, name: &str) {

@@ -180,7 +180,7 @@ impl Machine {
     }
 
     pub(crate) fn tag(&self, image: &ObservedImage, name: &str) {
-        self.images.tag(&image.id.parse().unwrap(), &name.parse().unwrap()).unwrap();
+        self.images.tag(&[image.id.parse().unwrap()], &name.parse().unwrap()).unwrap();
     }
 
     pub(crate) fn registries(&self) -> &Registries {

@@ -14,7 +14,7 @@ use trice_image::platform::Platform;
 use trice_model::image::RegistryRef;
 
 use super::catalogue::find;
-use super::{in_thread, platform};
+use super::{in_thread, platform, stated};
 use crate::failure;
 use crate::handover::Handover;
 use crate::serve::Service;
@@ -22,26 +22,39 @@ use crate::serve::Service;
 /// Writes images to an archive.
 pub(super) async fn save(call: SaveImages, mut handover: Handover, service: Service) -> Result<(), Fault> {
     let output = handover.pipe().await?;
-    let platform = platform(call.platform.as_deref())?;
+    let platform = stated(call.platform.as_deref())?;
     in_thread(move || {
         let images = &service.backends.images;
-        let saved = saved(images, &call.images, &platform)?;
         let format = if call.oci { ArchiveFormat::Oci } else { ArchiveFormat::Docker };
+        let saved = saved(images, &call.images, platform.as_ref(), format)?;
         let written = images.save(&saved, format, 0, output);
         written.map(drop).map_err(|error| Fault::of(Code::Image, &error))
     })
     .await
 }
 
-/// Finds images, each once, with the names that they are saved by: those that were typed.
-fn saved(images: &Images, typed: &[String], platform: &Platform) -> Result<Vec<SavedImage>, Fault> {
+/// Finds images, each once, with the names that they are saved by: those that were typed. In the form of Docker's archives
+/// a name stands for one image.
+fn saved(
+    images: &Images,
+    typed: &[String],
+    platform: Option<&Platform>,
+    format: ArchiveFormat,
+) -> Result<Vec<SavedImage>, Fault> {
     let mut saved: Vec<SavedImage> = Vec::new();
     for text in typed {
         let found = find(images, text, platform)?;
         let name = found.name.filter(|name| name.digest.is_none());
-        match saved.iter_mut().find(|known| known.image.id == found.image.id) {
+        let mut all = vec![found.image];
+        if format == ArchiveFormat::Oci {
+            all.extend(found.others);
+        }
+        let is_same = |known: &&mut SavedImage| {
+            known.images.iter().map(|image| &image.id).eq(all.iter().map(|image| &image.id))
+        };
+        match saved.iter_mut().find(is_same) {
             Some(known) => known.names.extend(name),
-            None => saved.push(SavedImage { image: found.image, names: name.into_iter().collect() }),
+            None => saved.push(SavedImage { images: all, names: name.into_iter().collect() }),
         }
     }
     Ok(saved)

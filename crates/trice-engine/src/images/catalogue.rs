@@ -16,7 +16,7 @@ use trice_image::platform::Platform;
 use trice_model::image::PlatformImage;
 use trice_model::time::Timestamp;
 
-use super::{in_thread, platform};
+use super::{in_thread, platform, stated};
 use crate::failure;
 use crate::serve::Service;
 
@@ -66,11 +66,11 @@ pub(crate) async fn list(service: Service) -> Result<Vec<ImageView>, Fault> {
 
 /// Tells all about images.
 pub(super) async fn inspect(call: InspectImages, service: Service) -> Result<Inspected, Fault> {
-    let platform = platform(call.platform.as_deref())?;
+    let platform = stated(call.platform.as_deref())?;
     in_thread(move || {
         let mut inspected = Inspected::default();
         for image in &call.images {
-            match details(&service.backends.images, image, &platform) {
+            match details(&service.backends.images, image, platform.as_ref()) {
                 Ok(details) => inspected.images.push(details),
                 Err(fault) => inspected.faults.push(fault),
             }
@@ -81,7 +81,7 @@ pub(super) async fn inspect(call: InspectImages, service: Service) -> Result<Ins
 }
 
 /// Returns all about an image, in the words of Docker's tools.
-fn details(images: &Images, image: &str, platform: &Platform) -> Result<Value, Fault> {
+fn details(images: &Images, image: &str, platform: Option<&Platform>) -> Result<Value, Fault> {
     let found = find(images, image, platform)?;
     let details = images.inspect(&found.image).map_err(|error| failure::of("inspect the image", &error))?;
     let mut value =
@@ -103,10 +103,10 @@ fn details(images: &Images, image: &str, platform: &Platform) -> Result<Value, F
 
 /// Tells how an image was made.
 pub(super) async fn history(call: ImageHistory, service: Service) -> Result<Vec<HistoryView>, Fault> {
-    let platform = platform(call.platform.as_deref())?;
+    let platform = stated(call.platform.as_deref())?;
     in_thread(move || {
         let images = &service.backends.images;
-        let found = find(images, &call.image, &platform)?;
+        let found = find(images, &call.image, platform.as_ref())?;
         let steps = images.history(&found.image).map_err(|error| failure::of("read the history", &error))?;
         let view = |step: Step| HistoryView {
             id: step.id.map(|id| id.to_string()),
@@ -124,15 +124,16 @@ pub(super) async fn history(call: ImageHistory, service: Service) -> Result<Vec<
 pub(super) async fn tag(call: TagImage, service: Service) -> Result<(), Fault> {
     in_thread(move || {
         let images = &service.backends.images;
-        let found = find(images, &call.image, &Platform::host())?;
-        let tagged = images.tag(&found.image.id, &call.name);
+        let found = find(images, &call.image, None)?;
+        let ids: Vec<_> = found.all().map(|image| image.id.clone()).collect();
+        let tagged = images.tag(&ids, &call.name);
         tagged.map_err(|error| Fault::of(Code::Image, &error))
     })
     .await
 }
 
 /// Finds an image by what somebody calls it.
-pub(super) fn find(images: &Images, text: &str, platform: &Platform) -> Result<FoundImage, Fault> {
+pub(super) fn find(images: &Images, text: &str, platform: Option<&Platform>) -> Result<FoundImage, Fault> {
     images.find(text, platform).map_err(|error| {
         let fault = Fault::of(Code::NotFound, &error);
         fault.hint("`trice image ls` shows those that are here")

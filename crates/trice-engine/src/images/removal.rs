@@ -14,7 +14,7 @@ use trice_model::mount::MountSpecSource;
 use trice_plan::action::Action;
 
 use super::catalogue::find;
-use super::{in_thread, platform};
+use super::{in_thread, stated};
 use crate::engine::Engine;
 use crate::event::{Event, Question};
 use crate::serve::Service;
@@ -66,14 +66,14 @@ pub(crate) fn made(action: &Action) -> Option<&ContainerSpec> {
 
 /// Removes images by their names.
 pub(super) async fn remove(call: RemoveImages, service: Service) -> Result<RemovedView, Fault> {
-    let platform = platform(call.platform.as_deref())?;
+    let platform = stated(call.platform.as_deref())?;
     let (roots, removal) = service.ask_for(Question::BeginRemoval).await?;
     in_thread(move || {
         let images = &service.backends.images;
         let roots = service.backends.with_reusable(roots)?;
         let mut view = RemovedView::default();
         for image in &call.images {
-            let found = find(images, image, &platform);
+            let found = find(images, image, platform.as_ref());
             let removed = found.and_then(|found| {
                 let removed = images.remove(&found, call.force, &roots);
                 removed.map_err(|error| Fault::of(Code::Image, &error))

@@ -14,7 +14,7 @@ use trice_image::registry::Registries;
 use trice_model::image::{ImageRef, RegistryRef};
 use trice_model::registry::RegistryAccess;
 
-use super::platform;
+use super::{platform, stated};
 use crate::failure;
 use crate::gauge::Gauge;
 use crate::serve::Service;
@@ -45,7 +45,7 @@ pub(super) fn pull(call: PullImages, service: Service) -> Result<Lines, Fault> {
 
 /// Sends images.
 pub(super) fn push(call: PushImages, service: Service) -> Result<Lines, Fault> {
-    let platform = call.platform.as_deref().map(|text| platform(Some(text))).transpose()?;
+    let platform = stated(call.platform.as_deref())?;
     let registries = registries(call.access);
     let send = move |image: RegistryRef, tell: Told| {
         let (platform, registries, backends) =

@@ -141,7 +141,7 @@ impl Images {
     /// # Errors
     /// [`SaveError`].
     pub fn save_bundle(&self, bundle: &Bundle, name: &RegistryRef, folder: &Path) -> Result<(), SaveError> {
-        let saved = SavedImage { image: bundle.0.clone(), names: vec![name.clone()] };
+        let saved = SavedImage { images: vec![bundle.0.clone()], names: vec![name.clone()] };
         self.save_layout(&[saved], folder)
     }
 }

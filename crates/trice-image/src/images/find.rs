@@ -6,13 +6,15 @@ use trice_state::store::ReadError;
 use super::{Images, ResolveError};
 use crate::digest::Digest;
 use crate::platform::Platform;
-use crate::record::{ImageRecord, NameRecord};
+use crate::record::{ImageRecord, NameRecord, tag_key};
 
 /// An image, and what it was found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundImage {
     /// Its record.
     pub image: ImageRecord,
+    /// Those that the name stands for on other platforms, if no platform was meant.
+    pub others: Vec<ImageRecord>,
     /// The name, if it was not an id.
     pub name: Option<RegistryRef>,
 }
@@ -39,25 +41,42 @@ pub enum FindError {
     Read(#[from] ReadError),
 }
 
+impl FoundImage {
+    /// Returns all that was found.
+    pub fn all(&self) -> impl Iterator<Item = &ImageRecord> {
+        [&self.image].into_iter().chain(&self.others)
+    }
+}
+
 impl Images {
-    /// Finds the image that `text` means, for `platform` if it is a name.
+    /// Finds the image that `text` means, for `platform` if it is a name. Without a platform it is this machine's, or else
+    /// the first one that there is.
     ///
     /// # Errors
     /// [`FindError`].
-    pub fn find(&self, text: &str, platform: &Platform) -> Result<FoundImage, FindError> {
+    pub fn find(&self, text: &str, platform: Option<&Platform>) -> Result<FoundImage, FindError> {
+        let host = Platform::host();
         let none = || FindError::NoSuchImage { text: text.to_owned() };
-        if let Ok(name) = text.parse::<RegistryRef>()
-            && let Some(id) = self.named(&name, platform)?
-            && let Some(image) = self.store.get::<ImageRecord>(id.as_str())?
-        {
-            return Ok(FoundImage { image, name: Some(name) });
+        if let Ok(name) = text.parse::<RegistryRef>() {
+            let own = self.named(&name, platform.unwrap_or(&host))?;
+            let all = if platform.is_none() { self.all_named(&name)? } else { Vec::new() };
+            let main = own.or_else(|| all.first().cloned());
+            let others = all.iter().filter(|id| Some(*id) != main.as_ref());
+            let others = others.map(|id| self.store.get::<ImageRecord>(id.as_str()));
+            let others = others.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+            let main = main.map(|id| self.store.get::<ImageRecord>(id.as_str())).transpose()?.flatten();
+            if let Some(image) = main {
+                return Ok(FoundImage { image, others, name: Some(name) });
+            }
         }
         if let Ok(reference) = text.parse::<ImageRef>()
             && !matches!(reference, ImageRef::Registry(_))
         {
-            let resolved = self.resolve(&reference, platform).map_err(|ResolveError::Read(error)| error)?;
+            let resolved = self
+                .resolve(&reference, platform.unwrap_or(&host))
+                .map_err(|ResolveError::Read(error)| error)?;
             let image = resolved.map(|image| self.store.get::<ImageRecord>(&image.id)).transpose()?.flatten();
-            return image.map(|image| FoundImage { image, name: None }).ok_or_else(none);
+            return image.map(|image| FoundImage { image, others: Vec::new(), name: None }).ok_or_else(none);
         }
         let prefix = text.strip_prefix("sha256:").unwrap_or(text);
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -66,10 +85,17 @@ impl Images {
         let mut images =
             self.store.scan::<ImageRecord>(&format!("sha256:{}", prefix.to_ascii_lowercase()))?;
         match (images.pop(), images.len()) {
-            (Some(image), 0) => Ok(FoundImage { image, name: None }),
+            (Some(image), 0) => Ok(FoundImage { image, others: Vec::new(), name: None }),
             (Some(_), others) => Err(FindError::Ambiguous { text: text.to_owned(), count: others + 1 }),
             (None, _) => Err(none()),
         }
+    }
+
+    /// Returns all images of a tag.
+    fn all_named(&self, name: &RegistryRef) -> Result<Vec<Digest>, ReadError> {
+        let Some(tag) = name.tag.as_ref().filter(|_| name.digest.is_none()) else { return Ok(Vec::new()) };
+        let record = self.store.get::<NameRecord>(&tag_key(name, tag))?;
+        Ok(record.into_iter().flat_map(|record| record.images).map(|named| named.image).collect())
     }
 
     /// Returns all names of an image.

@@ -39,17 +39,20 @@ pub enum NameError {
 }
 
 impl Images {
-    /// Calls the image `id` by `name` from now on, whatever had that name before.
+    /// Calls images by `name` from now on, each on its own platform, whatever had that name before.
     ///
     /// # Errors
     /// [`NameError`].
-    pub fn tag(&self, id: &Digest, name: &RegistryRef) -> Result<(), NameError> {
+    pub fn tag(&self, ids: &[Digest], name: &RegistryRef) -> Result<(), NameError> {
         if name.digest.is_some() {
             return Err(NameError::Digest { name: name.clone() });
         }
-        let image = self.store.get::<ImageRecord>(id.as_str())?;
-        let image = image.ok_or_else(|| NameError::NoSuchImage { id: id.clone() })?;
-        let records = self.name_records(name, &[self.named_image(&image)], None)?;
+        let named = ids.iter().map(|id| {
+            let image = self.store.get::<ImageRecord>(id.as_str())?;
+            Ok(self.named_image(&image.ok_or_else(|| NameError::NoSuchImage { id: id.clone() })?))
+        });
+        let named = named.collect::<Result<Vec<_>, NameError>>()?;
+        let records = self.name_records(name, &named, None)?;
         Ok(self.store.commit(records.iter().fold(Batch::new(), |batch, record| batch.put(record)))?)
     }
 

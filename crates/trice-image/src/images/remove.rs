@@ -128,36 +128,37 @@ impl Roots {
 }
 
 impl Images {
-    /// Removes an image: the name that it was found by and, with the last tag, the image. One that was found by its
-    /// id goes with its names, if there are not several. `force` removes several names, and those of an image that
-    /// is in use, which then stays without one.
+    /// Removes an image: the name that it was found by and, with the last tag, the image; and those of other platforms that
+    /// were found with it. One that was found by its id goes with its names, if there are not several. `force` removes
+    /// several names, and those of an image that is in use, which then stays without one.
     ///
     /// # Errors
     /// [`RemoveError`]; nothing has changed then.
     pub fn remove(&self, found: &FoundImage, force: bool, roots: &Roots) -> Result<Removed, RemoveError> {
-        let id = &found.image.id;
-        let names = self.names_of(id)?;
-        let tags: Vec<_> =
-            names.iter().filter(|name| !name.is_digest()).map(|name| familiar(&name.name)).collect();
-        let going: Vec<String> = match &found.name {
-            Some(name) => vec![key_of(name, &names)],
-            None if tags.len() > 1 && !force => {
-                return Err(RemoveError::SeveralNames { id: id.clone(), names: tags });
-            }
-            None => names.iter().map(|name| name.name.clone()).collect(),
-        };
-        let is_in_use = roots.has(id);
-        let is_last = names.iter().all(|name| name.is_digest() || going.contains(&name.name));
-        if is_last && is_in_use && !force {
-            return Err(RemoveError::InUse { id: id.clone() });
-        }
         let mut removal = Removal::default();
-        for key in going {
-            removal.name(key);
-        }
-        if is_last && !is_in_use {
-            names.iter().for_each(|name| removal.name(name.name.clone()));
-            removal.images.insert(id.clone());
+        for ImageRecord { id, .. } in found.all() {
+            let names = self.names_of(id)?;
+            let tags: Vec<_> =
+                names.iter().filter(|name| !name.is_digest()).map(|name| familiar(&name.name)).collect();
+            let going: Vec<String> = match &found.name {
+                Some(name) => vec![key_of(name, &names)],
+                None if tags.len() > 1 && !force => {
+                    return Err(RemoveError::SeveralNames { id: id.clone(), names: tags });
+                }
+                None => names.iter().map(|name| name.name.clone()).collect(),
+            };
+            let is_in_use = roots.has(id);
+            let is_last = names.iter().all(|name| name.is_digest() || going.contains(&name.name));
+            if is_last && is_in_use && !force {
+                return Err(RemoveError::InUse { id: id.clone() });
+            }
+            for key in going {
+                removal.name(key, id);
+            }
+            if is_last && !is_in_use {
+                names.iter().for_each(|name| removal.name(name.name.clone(), id));
+                removal.images.insert(id.clone());
+            }
         }
         self.carry_out(removal, roots)
     }
@@ -178,7 +179,7 @@ impl Images {
             if roots.has(&image.id) || has_name && !filter.named || !filter.means(&image) {
                 continue;
             }
-            own.iter().for_each(|name| removal.name(name.name.clone()));
+            own.iter().for_each(|name| removal.name(name.name.clone(), &image.id));
             removal.images.insert(image.id);
         }
         self.carry_out(removal, roots)
@@ -198,9 +199,16 @@ impl Images {
         let Removal { names, images } = removal;
         let mut batch = Batch::new();
         let mut removed = Removed::default();
-        for name in &names {
-            batch = self.without(batch, name, &images)?;
-            removed.untagged.push(familiar(name));
+        for (key, lost) in &names {
+            let Some(mut name) = self.store.get::<NameRecord>(key)? else { continue };
+            // On other platforms it may stand for others.
+            name.images.retain(|named| !lost.contains(&named.image));
+            if name.images.is_empty() {
+                batch = batch.remove::<NameRecord>(key);
+                removed.untagged.push(familiar(key));
+            } else {
+                batch = batch.put(&name);
+            }
         }
         for archive in self.store.all::<ArchiveRecord>()? {
             if images.contains(&archive.image) {
@@ -224,15 +232,6 @@ impl Images {
             "images removed"
         );
         Ok(removed)
-    }
-
-    /// Removes a name; one that stands for images of other platforms that stay keeps those.
-    fn without(&self, batch: Batch, name: &str, images: &BTreeSet<Digest>) -> Result<Batch, ReadError> {
-        let record = self.store.get::<NameRecord>(name)?;
-        let others = record.filter(|record| record.is_digest() && !images.is_empty());
-        let Some(mut record) = others else { return Ok(batch.remove::<NameRecord>(name)) };
-        record.images.retain(|named| !images.contains(&named.image));
-        Ok(if record.images.is_empty() { batch.remove::<NameRecord>(name) } else { batch.put(&record) })
     }
 
     /// Returns all that records and `roots` lead to.
@@ -263,13 +262,14 @@ impl Images {
 /// What is to go.
 #[derive(Default)]
 struct Removal {
-    names: BTreeSet<String>,
+    /// Names, and the images that they lose.
+    names: BTreeMap<String, BTreeSet<Digest>>,
     images: BTreeSet<Digest>,
 }
 
 impl Removal {
-    fn name(&mut self, key: String) {
-        self.names.insert(key);
+    fn name(&mut self, key: String, image: &Digest) {
+        self.names.entry(key).or_default().insert(image.clone());
     }
 }
 

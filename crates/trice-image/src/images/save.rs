@@ -37,8 +37,8 @@ use crate::source::names::{CONTAINERD_NAME, REF_NAME};
 /// An image that is to be saved, and the names that it is saved by.
 #[derive(Debug, Clone)]
 pub struct SavedImage {
-    /// Its record.
-    pub image: ImageRecord,
+    /// Its record; or those of the images that its names stand for, each on its own platform.
+    pub images: Vec<ImageRecord>,
     /// Its names with tags.
     pub names: Vec<RegistryRef>,
 }
@@ -100,8 +100,9 @@ impl Images {
         seconds: i64,
         output: W,
     ) -> Result<W, SaveError> {
-        let lease =
-            self.layout.lease(&images.iter().flat_map(|saved| saved.image.things()).collect::<Vec<_>>())?;
+        let lease = self.layout.lease(
+            &images.iter().flat_map(|saved| &saved.images).flat_map(ImageRecord::things).collect::<Vec<_>>(),
+        )?;
         let parts = match format {
             ArchiveFormat::Docker => self.docker_parts(images)?,
             ArchiveFormat::Oci => self.oci_parts(images, &lease)?,
@@ -130,8 +131,9 @@ impl Images {
     /// # Errors
     /// [`SaveError`]; the index is written last, so that those who read see the old or the new images.
     pub fn save_layout(&self, images: &[SavedImage], folder: &Path) -> Result<(), SaveError> {
-        let lease =
-            self.layout.lease(&images.iter().flat_map(|saved| saved.image.things()).collect::<Vec<_>>())?;
+        let lease = self.layout.lease(
+            &images.iter().flat_map(|saved| &saved.images).flat_map(ImageRecord::things).collect::<Vec<_>>(),
+        )?;
         let mut parts = self.oci_parts(images, &lease)?;
         let index = folder.join(INDEX);
         if let (Ok(before), Some(Part::Bytes(new))) = (fs::read(&index), parts.get(INDEX)) {
@@ -164,7 +166,8 @@ impl Images {
 
     fn docker_parts(&self, images: &[SavedImage]) -> Result<BTreeMap<String, Part>, SaveError> {
         let (mut parts, mut entries, mut descriptors) = (BTreeMap::new(), Vec::new(), Vec::new());
-        for SavedImage { image, names } in images {
+        let all = images.iter().flat_map(|saved| saved.images.iter().map(move |image| (image, &saved.names)));
+        for (image, names) in all {
             can_travel(image)?;
             let config = self.document(&image.id)?;
             let mut layers = Vec::new();
@@ -194,30 +197,37 @@ impl Images {
 
     fn oci_parts(&self, images: &[SavedImage], lease: &Lease) -> Result<BTreeMap<String, Part>, SaveError> {
         let (mut parts, mut descriptors) = (BTreeMap::new(), Vec::new());
-        for SavedImage { image, names } in images {
-            let image = self.seal(image.clone(), lease, &Default::default())?;
-            let missing = || SealError::Missing { part: image.id.to_string() };
-            let record = image.manifest.as_ref().ok_or_else(missing)?;
-            let manifest = self.document(&record.digest)?;
-            let media_type = MediaType::from(record.media_type.as_str());
-            let own = descriptor(&image.platform, &media_type, &record.digest, manifest.len());
-            let main = match self.attested(&image, names, &record.digest)? {
-                None => own,
-                // What has the name is both.
-                Some(attested) => {
-                    let index = index_of(&[own, attested.descriptor]);
-                    let (digest, media_type) = (Digest::of(&index), MediaType::ImageIndex);
-                    let described = descriptor(&image.platform, &media_type, &digest, index.len());
-                    let documents = attested.blobs.into_iter().chain([attested.manifest, index]);
+        for SavedImage { images, names } in images {
+            let (mut own, mut stated) = (Vec::new(), Vec::new());
+            for image in images {
+                let image = self.seal(image.clone(), lease, &Default::default())?;
+                let missing = || SealError::Missing { part: image.id.to_string() };
+                let record = image.manifest.as_ref().ok_or_else(missing)?;
+                let manifest = self.document(&record.digest)?;
+                let media_type = MediaType::from(record.media_type.as_str());
+                own.push(descriptor(&image.platform, &media_type, &record.digest, manifest.len()));
+                if let Some(attested) = self.attested(&image, names, &record.digest)? {
+                    stated.push(attested.descriptor);
+                    let documents = attested.blobs.into_iter().chain([attested.manifest]);
                     parts.extend(documents.map(|bytes| (blob_path(&Digest::of(&bytes)), Part::Bytes(bytes))));
-                    described
+                }
+                let blobs = image.layers.iter().filter_map(|layer| layer.blob.as_ref());
+                parts.extend(blobs.map(|blob| (blob_path(&blob.digest), Part::Blob(blob.digest.clone()))));
+                parts.insert(blob_path(&image.id), Part::Blob(image.id.clone()));
+                parts.insert(blob_path(&record.digest), Part::Bytes(manifest));
+            }
+            own.extend(stated);
+            let main = match &own[..] {
+                [only] => only.clone(),
+                // What has the names is all of them.
+                several => {
+                    let index = index_of(several);
+                    let (digest, size) = (Digest::of(&index), index.len());
+                    parts.insert(blob_path(&digest), Part::Bytes(index));
+                    json!({ "mediaType": MediaType::ImageIndex.to_string(), "digest": digest, "size": size })
                 }
             };
             descriptors.extend(with_names(&main, names));
-            let blobs = image.layers.iter().filter_map(|layer| layer.blob.as_ref());
-            parts.extend(blobs.map(|blob| (blob_path(&blob.digest), Part::Blob(blob.digest.clone()))));
-            parts.insert(blob_path(&image.id), Part::Blob(image.id.clone()));
-            parts.insert(blob_path(&record.digest), Part::Bytes(manifest));
         }
         add_layout(&mut parts, &descriptors);
         Ok(parts)

@@ -13,7 +13,6 @@ use trice_state::store::Store;
 
 use super::*;
 use crate::images::build::Draft;
-use crate::platform::Platform;
 use crate::testing::Folder;
 use crate::testing::archive::file;
 use crate::testing::image::{Packing, TestImage};
@@ -29,7 +28,7 @@ fn load(machine: &Machine, name: &str) -> ObservedImage {
 }
 
 fn find(machine: &Machine, text: &str) -> FoundImage {
-    machine.images.find(text, &Platform::host()).unwrap()
+    machine.images.find(text, None).unwrap()
 }
 
 fn remove(machine: &Machine, text: &str) -> Result<Removed, RemoveError> {
@@ -37,7 +36,7 @@ fn remove(machine: &Machine, text: &str) -> Result<Removed, RemoveError> {
 }
 
 fn tag(machine: &Machine, image: &ObservedImage, name: &str) {
-    machine.images.tag(&image.id.parse().unwrap(), &name.parse().unwrap()).unwrap();
+    machine.images.tag(&[image.id.parse().unwrap()], &name.parse().unwrap()).unwrap();
 }
 
 fn in_use(image: &ObservedImage) -> Roots {
@@ -84,12 +83,11 @@ fn an_image_is_found_by_its_name_its_id_and_the_beginning_of_that() {
         assert_eq!(find(&machine, &text.replace("//", "/")).image.id.as_str(), one.id, "{text}");
     }
     for text in ["two", "one:2", "", "sha256:", "xyz", "0123456789abcdef0123456789abcdef"] {
-        let error = machine.images.find(text, &Platform::host()).unwrap_err();
+        let error = machine.images.find(text, None).unwrap_err();
         assert!(matches!(error, crate::images::find::FindError::NoSuchImage { .. }), "{text}");
     }
     (0..40).for_each(|number| drop(load(&machine, &format!("n{number}"))));
-    let ambiguous =
-        (0..16).filter(|digit| machine.images.find(&format!("{digit:x}"), &Platform::host()).is_err());
+    let ambiguous = (0..16).filter(|digit| machine.images.find(&format!("{digit:x}"), None).is_err());
     assert!(ambiguous.count() > 0, "40 images begin with 16 digits");
 }
 
