@@ -17,6 +17,7 @@ use crate::batch::Batch;
 use crate::commit::{CommitError, Item, changes, recover, write};
 use crate::create::{ABOUT, FORMAT_KEY, create_if_absent, delete_unfinished, make_folder};
 use crate::group::Group;
+use crate::holder::{self, Holder};
 use crate::journal::Journal;
 use crate::record::{Record, RecordError, decode};
 
@@ -115,7 +116,7 @@ impl Store {
         let folder = path.parent().unwrap_or(Path::new("/"));
         make_folder(folder).map_err(files)?;
         create_if_absent(path).map_err(|error| open_error(path, error))?;
-        let database = open_database(path).map_err(|error| open_error(path, error))?;
+        let database = open_after_the_dead(path)?;
         match format(&database).map_err(|error| open_error(path, error))? {
             FORMAT => {}
             found => return Err(OpenError::Newer { path: path.to_owned(), found }),
@@ -224,6 +225,24 @@ impl Store {
             Ok(table) => Ok(Some(table)),
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
             Err(error) => Err(table_error::<R>(error)),
+        }
+    }
+}
+
+/// Opens the file once it is let go of by whoever had it open and is dead.
+fn open_after_the_dead(path: &Path) -> Result<Database, OpenError> {
+    let files = |source| OpenError::Files { path: path.to_owned(), source };
+    let mut is_free = false;
+    loop {
+        match open_database(path) {
+            Err(redb::Error::DatabaseAlreadyOpen) => {}
+            other => return other.map_err(|error| open_error(path, error)),
+        }
+        match holder::of(path).map_err(files)? {
+            Holder::Dead(_) => holder::wait(path).map_err(files)?,
+            // Let go of since it was tried; if not, the kernel does not tell whose it is.
+            Holder::Nobody if !is_free => is_free = true,
+            Holder::Nobody | Holder::Alive => return Err(OpenError::InUse { path: path.to_owned() }),
         }
     }
 }
@@ -452,6 +471,36 @@ mod tests {
         assert!(matches!(second.map(drop), Err(OpenError::InUse { .. })));
         drop(first);
         open(&folder);
+    }
+
+    #[test]
+    fn what_is_left_of_a_dead_process_that_had_it_open_is_waited_for() {
+        let folder = Folder::new();
+        drop(open(&folder));
+        let path = folder.path("data/store");
+        // A program locks the file and ends; another one has a copy of its descriptor.
+        let script = "flock --nonblock 9 && echo locked && read word";
+        let mut keeps = Command::new("sh")
+            .args(["-c", &format!("exec 9<> '{}'; {script}", path.display())])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut told = String::new();
+        BufReader::new(keeps.stdout.as_mut().unwrap()).read_line(&mut told).unwrap();
+        assert_eq!(told, "locked\n");
+        let inode = fs::metadata(&path).unwrap().ino().to_string();
+        let waits = |line: &str| line.contains("-> FLOCK") && line.contains(&format!(":{inode} "));
+        thread::scope(|scope| {
+            let opened = scope.spawn(|| Store::open(&path).map(drop));
+            while !fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
+                assert!(!opened.is_finished(), "{:?}", opened.join());
+                thread::yield_now();
+            }
+            drop(keeps.stdin.take());
+            opened.join().unwrap().unwrap();
+        });
+        keeps.wait().unwrap();
     }
 
     #[test]
