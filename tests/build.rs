@@ -338,6 +338,29 @@ fn an_image_on_a_folder_of_this_machine_has_its_files_as_they_stand_and_stays_he
 }
 
 #[test]
+fn a_host_name_is_the_images_own_and_files_of_nobody_are_roots() {
+    let dockerfile = "FROM BASE\nRUN mkdir -p /etc && echo own > /etc/hostname\nRUN cat /etc/hostname; echo x >> /etc/hosts\n\
+        COPY --chown=walter src/ /walter/\nCOPY --chown=5:walter src/ /five/\nRUN ls -ln /walter /five; ls /etc\n";
+    project("", dockerfile, |shop| {
+        write(shop, "src/file", "");
+        let told = shop.trice("build").success().stderr();
+        assert!(told.contains("#3 own\n"), "{told}");
+        for part in [
+            "warning: user `walter` is not in the container's /etc/passwd: the files become root's",
+            "warning: group `walter` is not in the container's /etc/group: the files get the user's own group",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        let owners: Vec<Vec<&str>> = told
+            .lines()
+            .filter(|line| line.ends_with(" file"))
+            .map(|line| line.split_whitespace().skip(3).take(2).collect())
+            .collect();
+        assert_eq!(owners, [["5", "5"], ["0", "0"]], "{told}");
+    });
+}
+
+#[test]
 fn a_stage_on_the_whole_machine_costs_no_copy_of_it() {
     let dockerfile = "FROM rootfs:/ AS tools\nRUN python3 -c 'print(6 * 7)' > /answer\n\
         FROM BASE\nCOPY --from=tools /answer /\nCMD [\"sleep\", \"1000\"]\n";

@@ -184,7 +184,7 @@ impl Work<'_> {
         opened
     }
 
-    fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         (self.listener)(Event::Warning(text.to_owned()));
     }
 

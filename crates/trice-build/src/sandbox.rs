@@ -102,4 +102,4 @@ impl Drop for Rest {
 
 /// The files that are mounted into every command, and that the runtime makes where an image has none. What it makes for
 /// the kernel's own file systems stays, as Docker has it.
-pub(crate) const MADE: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+pub(crate) const MADE: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];

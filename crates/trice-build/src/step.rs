@@ -220,25 +220,33 @@ impl Work<'_> {
         Ok(scratch.upper)
     }
 
-    /// Looks an owner up in the image: `name`, `uid`, either with `:group`. A number without a group is its group too.
+    /// Looks an owner up in the image: `name`, `uid`, either with `:group`. A number without a group is its group too, and
+    /// root stands for whom the image does not know, as with BuildKit.
     fn owner(&self, text: &str, below: &[Layer]) -> Result<(u32, u32), StepError> {
-        let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+        let (user, group) = text.split_once(':').unwrap_or((text, ""));
+        let (mut user, mut group) = (user.to_owned(), group.to_owned());
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let needs_files =
-            !is_number(user) || group.is_some_and(|group| !group.is_empty() && !is_number(group));
+        let needs_files = !is_number(&user) || !group.is_empty() && !is_number(&group);
         let (passwd, groups) = if needs_files {
             let tree = self.tree(below)?;
             (tree.text(Path::new("/etc/passwd")), tree.text(Path::new("/etc/group")))
         } else {
             (String::new(), String::new())
         };
-        let found: Result<_, UserError> = look_up(text, &[], &passwd, &groups);
-        let found = found?;
-        let gid = match group.filter(|group| !group.is_empty()) {
-            None if is_number(user) => found.uid,
-            None | Some(_) => found.gid,
+        let found = loop {
+            match look_up(&format!("{user}:{group}"), &[], &passwd, &groups) {
+                Err(unknown @ UserError::UnknownUser(_)) => {
+                    self.warn(&format!("{unknown}: the files become root's"));
+                    user = "0".to_owned();
+                }
+                Err(unknown @ UserError::UnknownGroup(_)) => {
+                    self.warn(&format!("{unknown}: the files get the user's own group"));
+                    group = String::new();
+                }
+                other => break other?,
+            }
         };
-        Ok((found.uid, gid))
+        Ok((found.uid, if group.is_empty() && is_number(&user) { found.uid } else { found.gid }))
     }
 
     /// Finds the files that all sources of a copy mean; nothing for those that are no files yet.

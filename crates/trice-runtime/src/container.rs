@@ -209,6 +209,7 @@ impl Containers {
             v1_hierarchies: cgroups.v1_controllers().map(<[String]>::to_vec).collect(),
             v2: cgroups.has_v2(),
             hard_nofile: getrlimit(Resource::Nofile).maximum.unwrap_or(1 << 20),
+            kcore: Path::new("/proc/kcore").exists(),
             host_devices: Vec::new(),
         };
         let vault = Vault::open(&directories.run);
@@ -284,7 +285,8 @@ impl Containers {
         spec: &ContainerSpec,
         surroundings: &mut Surroundings<'_>,
     ) -> Result<Prepared, CreateError> {
-        let lowered = self.lower(spec)?;
+        let made: Vec<MadeFile> = surroundings.files.keys().copied().collect();
+        let lowered = self.lower(spec, &made)?;
         self.make_folders(&spec.id)?;
         self.write_files(&spec.id, &surroundings.files)?;
         let devices = devices_of(spec);
@@ -317,14 +319,14 @@ impl Containers {
         Ok(prepared)
     }
 
-    fn lower(&self, spec: &ContainerSpec) -> Result<Lowered, CreateError> {
+    fn lower(&self, spec: &ContainerSpec, made: &[MadeFile]) -> Result<Lowered, CreateError> {
         if !spec.privileged {
-            return Ok(lower::container(spec, &self.facts)?);
+            return Ok(lower::container(spec, made, &self.facts)?);
         }
         let path = Path::new("/dev");
         let failed = |source| CreateError::Folder { path: path.to_owned(), source };
         let facts = Facts { host_devices: devices::scan(path).map_err(failed)?, ..self.facts.clone() };
-        Ok(lower::container(spec, &facts)?)
+        Ok(lower::container(spec, made, &facts)?)
     }
 
     /// Has the container's output moved to its log, and what it comes through held by the keeper.

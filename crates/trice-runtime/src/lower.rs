@@ -25,6 +25,8 @@ pub struct Facts {
     pub v2: bool,
     /// The most open files that a process may have here.
     pub hard_nofile: u64,
+    /// The kernel shows its memory in `/proc/kcore`.
+    pub kcore: bool,
     /// The devices in the host's `/dev`, for a container with `privileged: true`.
     pub host_devices: Vec<DeviceNode>,
 }
@@ -158,14 +160,14 @@ pub struct Lowered {
     pub needed: Vec<Needed>,
 }
 
-/// The plan of a container.
-pub fn container(spec: &ContainerSpec, facts: &Facts) -> Result<Lowered, LowerError> {
+/// The plan of a container, for which the files `made` are made.
+pub fn container(spec: &ContainerSpec, made: &[MadeFile], facts: &Facts) -> Result<Lowered, LowerError> {
     let mut needed = Slots::default();
     let mut operations = Vec::new();
     join(spec, facts, &mut needed, &mut operations);
     root(spec, &mut needed, &mut operations);
     filesystems::add(spec, facts, &mut operations);
-    mounts::add(spec, &mut needed, &mut operations)?;
+    mounts::add(spec, made, &mut needed, &mut operations)?;
     operations.extend(spec.process.oom_score_adj.map(Operation::OomScore));
     sysctls::add(spec, &mut operations)?;
     let process = process::plan(&spec.process, spec.init, Streams::Made, facts, &mut needed)?;

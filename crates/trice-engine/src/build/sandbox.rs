@@ -30,6 +30,7 @@ use trice_plan::building;
 use trice_runtime::container::{Prepared, Surroundings};
 use trice_runtime::logs::Stream;
 use trice_runtime::logs::reader::{Line, LogReader};
+use trice_runtime::lower::MadeFile;
 
 use crate::build::ground::Place;
 use crate::event::Question;
@@ -137,12 +138,10 @@ impl EngineSandbox {
         let no_volume = |name: &VolumeName, _: Option<&Path>| -> Result<OwnedFd, Failed> {
             Err(format!("a build has no volume `{name}`").into())
         };
-        let mut surroundings = Surroundings {
-            namespace,
-            volumes: &no_volume,
-            files: crate::files::texts(spec, &[], &host, &host_text),
-            stdin: None,
-        };
+        let mut files = crate::files::texts(spec, &[], &host, &host_text);
+        // As BuildKit has it: what a command writes there is the image's.
+        files.remove(&MadeFile::Hostname);
+        let mut surroundings = Surroundings { namespace, volumes: &no_volume, files, stdin: None };
         let prepared = backends.containers.prepare(key, spec, &mut surroundings);
         prepared.map_err(|error| failure::of_container("execute a command", &error).into())
     }

@@ -21,7 +21,7 @@ pub(super) fn add(spec: &ContainerSpec, facts: &Facts, operations: &mut Vec<Oper
     operations.push(mount("proc", "/proc", &[], NO_ANYTHING));
     operations.push(mount("tmpfs", "/dev", &[("mode", "755"), ("size", "65536k")], NOSUID));
     let host_devices: &[DeviceNode] = if spec.privileged { &facts.host_devices } else { &[] };
-    operations.push(Operation::MakeDevices(devices(host_devices)));
+    operations.push(Operation::MakeDevices(devices(facts.kcore, host_devices)));
     let devpts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
     operations.push(inside("devpts", "/dev/pts", &devpts, NOSUID_NOEXEC));
     operations.push(inside("mqueue", "/dev/mqueue", &[], NO_ANYTHING));
@@ -77,7 +77,7 @@ fn filesystem(kind: &str, target: &str, options: &[(&str, &str)], attributes: At
 }
 
 /// Returns the devices that every container has, and of those of the host all whose names are still free.
-fn devices(host: &[DeviceNode]) -> Vec<DeviceNode> {
+fn devices(kcore: bool, host: &[DeviceNode]) -> Vec<DeviceNode> {
     let device = |name: &str, major, minor| DeviceNode::Device {
         name: name.to_owned(),
         kind: DeviceKind::Character,
@@ -101,8 +101,8 @@ fn devices(host: &[DeviceNode]) -> Vec<DeviceNode> {
         link("stdout", "/proc/self/fd/1"),
         link("stderr", "/proc/self/fd/2"),
         link("ptmx", "pts/ptmx"),
-        link("core", "/proc/kcore"),
     ];
+    nodes.extend(kcore.then(|| link("core", "/proc/kcore")));
     let ours: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
     nodes.extend(host.iter().filter(|node| !ours.iter().any(|name| name == node.name())).cloned());
     nodes

@@ -12,13 +12,14 @@ use crate::operation::{Attributes, Filesystem, Operation};
 /// Adds what mounts them: the service's mounts above before those below.
 pub(super) fn add(
     spec: &ContainerSpec,
+    made: &[MadeFile],
     needed: &mut Slots,
     operations: &mut Vec<Operation>,
 ) -> Result<(), LowerError> {
-    for file in MadeFile::ALL {
+    for file in made {
         let target = Path::new("/etc").join(file.name());
         if !spec.mounts.iter().any(|mount| mount.target == target) {
-            let tree = needed.take(Needed::File(file));
+            let tree = needed.take(Needed::File(*file));
             operations.push(Operation::Bind { tree, target });
         }
     }

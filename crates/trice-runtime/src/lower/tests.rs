@@ -7,7 +7,7 @@ use trice_model::container::ContainerSpec;
 use trice_model::mount::{Bind, MountSpec, MountSpecSource, Propagation, Tmpfs};
 use trice_model::units::Bytes;
 
-use super::{Facts, LowerError, Lowered, container, exec};
+use super::{Facts, LowerError, Lowered, MadeFile, container, exec};
 use crate::operation::{Attributes, DeviceKind, DeviceNode, Filesystem, Operation, Stdio};
 
 /// A container of one layer, with one path of each kind hidden or sealed, as it lies in the store.
@@ -39,7 +39,13 @@ fn spec() -> ContainerSpec {
 
 /// A machine with one v1 hierarchy beside the v2 one.
 fn hybrid() -> Facts {
-    Facts { v1_hierarchies: vec![vec!["memory".to_owned()]], v2: true, hard_nofile: 4096, ..Facts::default() }
+    Facts {
+        v1_hierarchies: vec![vec!["memory".to_owned()]],
+        v2: true,
+        kcore: true,
+        hard_nofile: 4096,
+        ..Facts::default()
+    }
 }
 
 fn text(lowered: Result<Lowered, LowerError>) -> String {
@@ -87,7 +93,7 @@ fn mount(filesystem: &Filesystem) -> String {
 
 #[test]
 fn a_container_is_joined_rooted_mounted_pivoted_and_masked_in_this_order() {
-    insta::assert_snapshot!(text(container(&spec(), &hybrid())), @r#"
+    insta::assert_snapshot!(text(container(&spec(), &MadeFile::ALL, &hybrid())), @r#"
     JoinCgroup { tasks: (0) }
     EnterNetwork { namespace: (1) }
     NewCgroupNamespace
@@ -132,7 +138,7 @@ fn a_container_is_joined_rooted_mounted_pivoted_and_masked_in_this_order() {
 #[test]
 fn on_version_two_alone_a_container_has_one_cgroup_file_system_and_joins_nothing() {
     let facts = Facts { v2: true, hard_nofile: 512, ..Facts::default() };
-    let text = text(container(&spec(), &facts));
+    let text = text(container(&spec(), &MadeFile::ALL, &facts));
     let about_groups: Vec<&str> = text.lines().filter(|line| line.contains("roup")).collect();
     assert_eq!(
         about_groups,
@@ -180,7 +186,7 @@ fn mounts_go_from_the_top_down_and_each_opens_what_it_says() {
         at("/etc/hosts", true, volume(None)),
         at("/dev/shm", false, MountSpecSource::Tmpfs(Tmpfs::default())),
     ];
-    insta::assert_snapshot!(text(container(&spec, &hybrid())), @r#"
+    insta::assert_snapshot!(text(container(&spec, &MadeFile::ALL, &hybrid())), @r#"
     JoinCgroup { tasks: (0) }
     EnterNetwork { namespace: (1) }
     NewCgroupNamespace
@@ -235,8 +241,8 @@ fn what_a_service_asks_for_is_in_its_plan() {
     spec.sysctls = BTreeMap::from([("net.core.somaxconn".to_owned(), "1024".to_owned())]);
     spec.process.oom_score_adj = Some(-5);
     spec.process.tty = true;
-    let with = text(container(&spec, &hybrid()));
-    let without = text(container(&self::spec(), &hybrid()));
+    let with = text(container(&spec, &MadeFile::ALL, &hybrid()));
+    let without = text(container(&self::spec(), &MadeFile::ALL, &hybrid()));
     let new: Vec<&str> = with.lines().filter(|line| !without.contains(line)).collect();
     assert_eq!(
         new,
@@ -271,9 +277,9 @@ fn a_privileged_container_has_the_hosts_devices_beside_the_usual_ones_and_may_wr
         ..hybrid()
     };
     let mut spec = spec();
-    assert!(!text(container(&spec, &facts)).contains("net/tun"));
+    assert!(!text(container(&spec, &MadeFile::ALL, &facts)).contains("net/tun"));
     spec.privileged = true;
-    let text = text(container(&spec, &facts));
+    let text = text(container(&spec, &MadeFile::ALL, &facts));
     let devices = text.lines().find(|line| line.starts_with("devices")).unwrap();
     assert!(devices.ends_with(" core net net/tun"), "{devices}");
     assert!(!text.contains(" ro,") && !text.contains("Seal"), "{text}");
@@ -284,12 +290,12 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
     let refused = |change: fn(&mut ContainerSpec)| {
         let mut spec = spec();
         change(&mut spec);
-        container(&spec, &hybrid()).unwrap_err().to_string()
+        container(&spec, &MadeFile::ALL, &hybrid()).unwrap_err().to_string()
     };
     let sysctl = |key: &'static str| {
         let mut spec = spec();
         spec.sysctls = BTreeMap::from([(key.to_owned(), "1".to_owned())]);
-        container(&spec, &hybrid()).is_err()
+        container(&spec, &MadeFile::ALL, &hybrid()).is_err()
     };
     for bad in
         ["kernel.core_pattern", "vm.swappiness", "net", "net/core", "fs.mqueue", ".net.x", "net.x\n", ""]

@@ -9,7 +9,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use trice_model::container::ContainerSpec;
 use trice_runtime::container::CreateError;
 use trice_runtime::handshake::{Parent, Report, pair};
-use trice_runtime::lower::{self, Facts, Lowered, Needed};
+use trice_runtime::lower::{self, Facts, Lowered, MadeFile, Needed};
 use trice_runtime::operation::{Operation, Slot};
 
 use trice_test::waiting::until;
@@ -50,7 +50,7 @@ fn a_plan_that_fails_at_any_of_its_steps_leaves_nothing() {
         spec.read_only = true;
         realm.containers.make_folders(&spec.id).unwrap();
         let facts = Facts { v2: true, hard_nofile: 1024, ..Facts::default() };
-        let whole = lower::container(&spec, &facts).unwrap();
+        let whole = lower::container(&spec, &MadeFile::ALL, &facts).unwrap();
         let steps = whole.plan.operations.len();
         assert!(steps > 20, "{steps}");
         let mut before = None::<State>;
