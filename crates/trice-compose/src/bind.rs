@@ -41,6 +41,8 @@ pub(crate) enum BindMistake {
     NotA { text: String, wanted: &'static str },
     #[error("`{0}` and `{1}` say different things")]
     Differ(&'static str, &'static str),
+    #[error("`build.platforms` does not have `{0}`, which DOCKER_DEFAULT_PLATFORM asks for")]
+    NoDefaultPlatform(String),
     #[error("an image is missing")]
     NoImage,
     #[error("a mount must stand at an absolute path, and `{0}` is none")]

@@ -34,11 +34,17 @@ impl Binder<'_> {
                 DockerfileSource::File(text("dockerfile").unwrap_or_else(|| "Dockerfile".to_owned()).into())
             }
         };
-        let platform = service.text_at("platform").filter(|platform| !platform.is_empty());
-        let platforms = match list_at(node, "platforms") {
+        let platform = self.platform(service);
+        let platforms = match (list_at(node, "platforms"), platform) {
             // The one that the service runs on, if it says one.
-            none if none.is_empty() => platform.map(str::to_owned).into_iter().collect(),
-            all => all,
+            (none, platform) if none.is_empty() => platform.into_iter().collect(),
+            (all, Some(usual)) if service.text_at("platform").is_none() && !all.contains(&usual) => {
+                let path = here.key("platforms");
+                let mistake = BindMistake::NoDefaultPlatform(usual);
+                self.mistake(node.get("platforms").unwrap_or(node), &path, mistake);
+                all
+            }
+            (all, _) => all,
         };
         Some(Build {
             context,
@@ -171,6 +177,13 @@ impl Binder<'_> {
         let own = self.variable("SSH_AUTH_SOCK");
         let socket = |node: &Node| node.as_text().filter(|text| !text.is_empty()).or(own).map(PathBuf::from);
         node.entries_at("ssh").filter_map(|(id, node)| Some((id.to_owned(), socket(node)?))).collect()
+    }
+
+    /// Returns the platform that a service runs on, if it or the caller says one.
+    pub(super) fn platform(&self, service: &Node) -> Option<String> {
+        let own = service.text_at("platform").filter(|platform| !platform.is_empty());
+        let usual = || self.variable("DOCKER_DEFAULT_PLATFORM").filter(|platform| !platform.is_empty());
+        own.or_else(usual).map(str::to_owned)
     }
 
     /// Returns a variable as the files see it.

@@ -24,7 +24,7 @@ impl Binder<'_> {
         let own = self.own(node, path);
         Some(Service {
             image: self.image(key, node, path)?,
-            platform: node.text_at("platform").filter(|platform| !platform.is_empty()).map(str::to_owned),
+            platform: self.platform(node),
             pull_policy: self.pull_policy(node),
             replicas: self.replicas(node, path),
             container_name: self.value_at(node, "container_name", path),

@@ -610,6 +610,27 @@ fn pull_policies_have_words_and_ages() {
 }
 
 #[test]
+fn the_usual_platform_is_that_of_services_that_name_none() {
+    let load_with = |text: &str| {
+        let environment = [("DOCKER_DEFAULT_PLATFORM".to_owned(), "linux/arm64".to_owned())].into();
+        load(&Request { environment, ..request() }, &Memory::new(&[("/p/compose.yaml", text)]))
+    };
+    let text =
+        "name: s\nservices: { a: { image: a }, b: { image: b, platform: linux/amd64 }, c: { build: . } }";
+    let project = load_with(text).unwrap().project;
+    let platforms: Vec<_> = project.services.values().map(|service| service.platform.as_deref()).collect();
+    assert_eq!(platforms, [Some("linux/arm64"), Some("linux/amd64"), Some("linux/arm64")]);
+    assert_eq!(project.builds.values().next().unwrap().platforms, ["linux/arm64"]);
+    let text = "name: s\nservices: { a: { build: { context: ., platforms: [linux/amd64] } } }";
+    let wrong = load_with(text).unwrap_err().to_string();
+    assert!(
+        wrong.contains(
+            "`build.platforms` does not have `linux/arm64`, which DOCKER_DEFAULT_PLATFORM asks for"
+        )
+    );
+}
+
+#[test]
 fn a_build_is_bound_with_all_that_it_says() {
     let text = "
 name: shop
