@@ -361,6 +361,43 @@ fn a_host_name_is_the_images_own_and_files_of_nobody_are_roots() {
 }
 
 #[test]
+fn down_takes_the_images_that_it_is_told_to() {
+    project("", "FROM BASE\nCMD [\"sleep\", \"1000\"]\n", |shop| {
+        let web = fs::read_to_string(shop.file()).unwrap();
+        let own = "  own: { image: 'own:1', build: ., network_mode: none, stop_grace_period: 0s }\n";
+        shop.rewrite(&format!("{web}{own}"));
+        let names = || shop.trice("image ls --format {{.Repository}}:{{.Tag}}").success().lines();
+        shop.trice("up -d").success();
+        assert_eq!(names(), ["own:1", "shop-web:latest"].map(str::to_owned).into());
+        let told = shop.trice("--dry-run down --rmi local").success().stdout();
+        assert!(told.contains("remove image shop-web:latest") && !told.contains("image own"), "{told}");
+        let told = shop.trice("down --rmi local").success().stderr();
+        assert!(told.contains(" Image shop-web:latest  Removed"), "{told}");
+        assert_eq!(names(), ["own:1".to_owned()].into());
+
+        // Of one service, and of all.
+        shop.trice("up -d").success();
+        shop.trice("down own --rmi all").success();
+        assert_eq!(names(), ["shop-web:latest".to_owned()].into());
+        shop.trice("up -d").success();
+        shop.trice("down --rmi all").success();
+        assert_eq!(names(), [].into());
+
+        // Without files it is known by its labels, and what others use stays.
+        shop.trice("up -d").success();
+        shop.trice("run -d own").success();
+        let told = shop.trice("down web --rmi all").success().stderr();
+        assert!(told.contains("Image shop-web:latest  Removed"), "{told}");
+        shop.trice("image tag own:1 kept:1").success();
+        fs::remove_file(shop.file()).unwrap();
+        shop.trice("-p shop down --rmi all").success();
+        assert_eq!(names(), [].into());
+        shop.rewrite(&web);
+        shop.trice("down --rmi some").code(1);
+    });
+}
+
+#[test]
 fn a_stage_on_the_whole_machine_costs_no_copy_of_it() {
     let dockerfile = "FROM rootfs:/ AS tools\nRUN python3 -c 'print(6 * 7)' > /answer\n\
         FROM BASE\nCOPY --from=tools /answer /\nCMD [\"sleep\", \"1000\"]\n";

@@ -16,7 +16,7 @@ const COMMANDS: [&str; 12] = [
 
 /// Flags: the command, or nothing for all of them, and how the flag is written; `=` says that it takes a
 /// value.
-const FLAGS: [(&str, &str); 21] = [
+const FLAGS: [(&str, &str); 20] = [
     ("", "--parallel="),
     ("", "--compatibility"),
     ("", "--insecure-registry="),
@@ -29,7 +29,6 @@ const FLAGS: [(&str, &str); 21] = [
     ("up", "--menu="),
     ("up", "-w --watch"),
     ("create", "--always-recreate-deps"),
-    ("down", "--rmi="),
     ("kill", "--remove-orphans"),
     ("run", "-v --volume="),
     ("run", "--env-from-file="),
