@@ -14,30 +14,25 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use trice_dockerfile::dockerfile::Dockerfile;
 use trice_dockerfile::evaluate::{Evaluated, evaluate};
-use trice_dockerfile::graph::{BaseRef, Graph, Image, StepId};
+use trice_dockerfile::graph::{BaseRef, Graph};
 use trice_dockerfile::instruction::Network;
 use trice_dockerfile::mistake::{Lines, Mistakes};
 use trice_dockerfile::parse::parse;
 use trice_dockerfile::pattern::Patterns;
 use trice_dockerfile::wanted::{NoCache, PlatformNames, Wanted};
-use trice_image::digest::Digest;
 use trice_image::images::Images;
-use trice_image::images::build::{Attestation, Draft};
 use trice_image::platform::{Platform, PlatformError};
 use trice_image::registry::Registries;
 use trice_model::build::{Build, BuildNetwork, Context, DockerfileSource};
-use trice_model::build_cache::CacheTarget;
 use trice_model::image::RegistryRef;
 use trice_model::time::Timestamp;
 use trice_state::store::Store;
 
-use crate::base::{self, Bases, Found};
-use crate::cache;
+use crate::base::{Bases, Found};
 use crate::contexts::Fetching;
-use crate::error::{BaseError, BuildError, StepError};
+use crate::error::{BaseError, BuildError};
 use crate::event::{Event, Listener};
 use crate::execute::Work;
-use crate::provenance::{self, Facts};
 use crate::sandbox::Sandbox;
 use crate::select::Origin;
 use crate::stamps::Stamps;
@@ -172,27 +167,7 @@ impl Tools {
         // What steps made is of use to the next build, also if this one fails.
         work.keep()?;
         outcome?;
-        let drafts = self.drafts(&images, &work, build)?;
-        let mut stated = Vec::new();
-        for (number, (image, draft)) in images.iter().zip(drafts).enumerate() {
-            let facts = Facts {
-                build,
-                script: &script,
-                source: brought.source.as_ref(),
-                contexts: &brought.others,
-                steps: &steps,
-                materials: &work.materials(),
-                result: image.result,
-                times: (began, now()),
-            };
-            let attestations = self.stated(&work, &facts, &draft.config, steps.len() + number)?;
-            stated.push(Draft { attestations, ..draft });
-        }
-        let made = match self.images.unchanged(&stated, &names)? {
-            Some(images) => images,
-            None => self.images.commit(&lease, &stated, &names)?,
-        };
-        let ids = made.into_iter().map(|image| image.id);
+        let ids = work.finish(&images, &brought, began, &names)?;
         let images = platforms.into_iter().zip(ids).map(|(platform, id)| BuiltImage { platform, id });
         Ok(Built { images: images.collect(), names })
     }
@@ -308,56 +283,6 @@ impl Tools {
         let stat = rustix::fs::fstat(tree.root()).map_err(|error| failed(error.into()))?;
         let stamps = Stamps::open(&self.folder.join("stamps"), &stat);
         Ok(Opened { origin: Origin { tree, ignored }, stamps })
-    }
-
-    /// Returns what the images are made of, and sends steps where the build says that they go.
-    fn drafts(&self, images: &[Image], work: &Work<'_>, build: &Build) -> Result<Vec<Draft>, BuildError> {
-        let steps = work.cached_steps();
-        let (mut documents, mut drafts) = (Vec::new(), Vec::new());
-        for image in images {
-            let layers = work.layers(image.result);
-            let created = build.source_date_epoch.map_or_else(|| work.base_created(image), seconds);
-            let document = image.finished(&layers.base, &layers.made, &created);
-            let mut config = document.written();
-            if let Some(rootfs) = &layers.rootfs {
-                config = base::named_in(&config, rootfs);
-            }
-            if build.cache_to.contains(&CacheTarget::Inline) {
-                config = cache::with_steps(&config, &cache::of_image(&steps, &document));
-            }
-            documents.push(document);
-            drafts.push(Draft::new(config, layers.rootfs));
-        }
-        work.send_steps(&documents, &steps)?;
-        Ok(drafts)
-    }
-
-    /// Returns what is to be stated about an image. Listing its software is the step `step`.
-    fn stated(
-        &self,
-        work: &Work<'_>,
-        facts: &Facts<'_>,
-        config: &[u8],
-        step: usize,
-    ) -> Result<Vec<Attestation>, BuildError> {
-        let (id, mut attestations) = (Digest::of(config), Vec::new());
-        if let Some(sbom) = &facts.build.sbom {
-            let layers = facts.result.map(|result| work.layers_of(result)).unwrap_or_default();
-            let listed = work.sbom(sbom, &id, &layers, step).map_err(|source| match source {
-                StepError::Cancelled => BuildError::Cancelled,
-                source => BuildError::Sbom {
-                    generator: sbom.generator.to_string(),
-                    source: Box::new(source),
-                    output: work.last_lines(StepId(step as u32)),
-                },
-            });
-            attestations.extend(listed?);
-        }
-        if let Some(provenance) = &facts.build.provenance {
-            let known = |basis: &Digest| self.images.attestations(&id, basis);
-            attestations.push(provenance::attestation(provenance, facts, &id, known)?);
-        }
-        Ok(attestations)
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Work<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) lease: &'a Lease,
     pub(crate) build: &'a Build,
-    script: &'a Script,
+    pub(crate) script: &'a Script,
     pub(crate) steps: &'a [Step],
     found: &'a BTreeMap<BaseRef, Found>,
     context: Option<Opened>,

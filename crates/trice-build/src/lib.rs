@@ -9,7 +9,8 @@
 //!     copy archive           files: select finds which are meant, content counts them, stamps remembers
 //!     git download           files that are elsewhere
 //!   tree                     files, of which nothing outside can be reached
-//!   provenance sbom          what is stated about an image
+//!   finish                   the image, of what steps have made
+//!     provenance sbom        what is stated about it
 //! changes                    what instructions change of images that are made by hand
 //! record ── cache, budget    what steps made before: here, and elsewhere; how much of it stays
 //! ```
@@ -36,6 +37,7 @@ mod download;
 pub mod error;
 pub mod event;
 mod execute;
+mod finish;
 mod git;
 mod provenance;
 pub mod record;

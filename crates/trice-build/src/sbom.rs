@@ -56,16 +56,16 @@ impl Work<'_> {
         sbom: &Sbom,
         image: &Digest,
         layers: &[Layer],
-        step: usize,
+        step: StepId,
     ) -> Result<Vec<Attestation>, StepError> {
-        let began = Instant::now();
-        (self.listener)(Event::Began { step });
+        let (shown, began) = (step.0 as usize, Instant::now());
+        (self.listener)(Event::Began { step: shown });
         let result = self.list(sbom, image, layers, step);
         let outcome = match &result {
             Ok((_, outcome)) => *outcome,
             Err(_) => Outcome::Failed,
         };
-        (self.listener)(Event::Ended { step, outcome, took: began.elapsed() });
+        (self.listener)(Event::Ended { step: shown, outcome, took: began.elapsed() });
         result.map(|(attestations, _)| attestations)
     }
 
@@ -74,7 +74,7 @@ impl Work<'_> {
         sbom: &Sbom,
         image: &Digest,
         layers: &[Layer],
-        step: usize,
+        step: StepId,
     ) -> Result<(Vec<Attestation>, Outcome), StepError> {
         let generator = sbom.generator.clone().resolved(self.bases.folder);
         let found =
@@ -106,7 +106,7 @@ impl Work<'_> {
             bind(&out, DESTINATION, false),
         ];
         let command = scan(sbom, &document, top_first(&program), mounts)?;
-        let mut written = |line: Written<'_>| self.wrote(StepId(step as u32), line.is_error, line.line);
+        let mut written = |line: Written<'_>| self.wrote(step, line.is_error, line.line);
         let executed = self.tools.sandbox.execute(&command, &mut written, self.stop);
         let executed = executed.map_err(|error| match error {
             SandboxError::Cancelled => StepError::Cancelled,
