@@ -167,6 +167,8 @@ fn a_generator_that_states_nothing_fails_the_build_and_says_what_it_wrote() {
             assert_eq!(told.contains("\n  oops"), program.contains("oops"), "{told}");
             assert!(!shop.trice("image ls").success().stdout().contains(name), "no half image");
         }
+        let nowhere = shop.trice("build --sbom=generator=127.0.0.1:1/nothing").code(1).stderr();
+        assert_eq!(nowhere.matches("Connection refused").count(), 1, "{nowhere}");
     });
 }
 

@@ -232,7 +232,8 @@ impl<'a> Work<'a> {
     pub(crate) fn base(&self, base: &BaseRef) -> Result<Found, StepError> {
         match self.found.get(base) {
             Some(found) => Ok(found.clone()),
-            None => self.bases.find(base).map_err(|error| StepError::files(&error)),
+            // It says all of why already.
+            None => self.bases.find(base).map_err(|error| StepError::Files(error.to_string())),
         }
     }
 

@@ -50,8 +50,8 @@ pub struct Written<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// Something is wrong.
-    #[error("execute the command")]
-    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
     /// Somebody asked for the end.
     #[error("the build was cancelled")]
     Cancelled,

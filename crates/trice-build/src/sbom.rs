@@ -77,8 +77,9 @@ impl Work<'_> {
         step: StepId,
     ) -> Result<(Vec<Attestation>, Outcome), StepError> {
         let generator = sbom.generator.clone().resolved(self.bases.folder);
-        let found =
-            self.bases.image(&generator, &Platform::host()).map_err(|error| StepError::files(&error))?;
+        let found = self.bases.image(&generator, &Platform::host());
+        // It says all of why already.
+        let found = found.map_err(|error| StepError::Files(error.to_string()))?;
         let Found::Image { document, layers: program, .. } = found else {
             return Err(StepError::Files(format!("`{generator}` is no image")));
         };
