@@ -37,6 +37,43 @@ fn up_again_with_nothing_to_do_does_nothing() {
 }
 
 #[test]
+fn events_are_what_becomes_of_the_containers_that_are_meant() {
+    let text = "name: desk\nx-s: &s { image: 'rootfs:/', command: sleep 1000, init: true, stop_grace_period: 0s }\n\
+                services: { one: *s, other: *s }\n";
+    scenario_of(text, |desk| {
+        desk.trice("up -d").success();
+        let ids = desk.ids();
+        let file = desk.home().join("events");
+        let mut listening = desk.command(&["events", "--json", "one"]);
+        let mut listening = listening.stdout(fs::File::create(&file).unwrap()).spawn().unwrap();
+        let heard = || -> Vec<Value> { fs::read_to_string(&file).unwrap().lines().map(json).collect() };
+        // From the moment on at which it listens.
+        desk.wait_for("something to be heard", || {
+            desk.trice("restart one other").success();
+            !heard().is_empty()
+        });
+        desk.trice("kill one").success();
+        // Another engine tells what comes after it.
+        desk.kill("trice-engine");
+        desk.wait_for("the next engine to be heard", || {
+            desk.trice("restart one").success();
+            heard().iter().filter(|event| event["action"] == "start").count() > 1
+        });
+        desk.trice("down").success();
+        desk.wait_for("the end to be heard", || heard().iter().any(|event| event["action"] == "destroy"));
+        rustix::process::kill_process(rustix::process::Pid::from_child(&listening), Signal::INT).unwrap();
+        assert_eq!(listening.wait().unwrap().code(), Some(130));
+        let all = heard();
+        for event in &all {
+            assert_eq!((&event["service"], &event["type"]), (&json!("one"), &json!("container")), "{event}");
+            assert!(event["id"].as_str().unwrap().starts_with(&ids["desk-one-1"]), "{event}");
+            assert_eq!(event["attributes"]["name"], "desk-one-1");
+        }
+        assert!(all.iter().any(|event| event["action"] == "die" && event["attributes"]["exitCode"] == "137"));
+    });
+}
+
+#[test]
 fn wait_ends_with_the_last_container_or_takes_the_project_down_with_the_first() {
     let text = "name: desk\nx-s: &s { image: 'rootfs:/', command: sleep 1000, init: true, stop_grace_period: 0s }\n\
                 services: { one: *s, two: *s, other: *s }\n";

@@ -2,6 +2,8 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use trice_model::id::ContainerId;
+use trice_model::image::ImageRef;
 use trice_model::name::{ContainerName, ServiceName};
 use trice_model::time::Timestamp;
 
@@ -82,10 +84,14 @@ pub enum ObjectKind {
 pub struct ContainerEvent {
     /// When.
     pub time: Timestamp,
+    /// Its id.
+    pub id: ContainerId,
     /// Its name.
     pub container: ContainerName,
     /// Its service.
     pub service: ServiceName,
+    /// Its image as the project calls it.
+    pub image: ImageRef,
     /// It is a one-off.
     pub oneoff: bool,
     /// What.

@@ -349,8 +349,10 @@ impl Engine {
         let spec = &container.spec;
         let event = ContainerEvent {
             time: now(),
+            id: spec.id.clone(),
             container: spec.name.clone(),
             service: spec.service.clone(),
+            image: spec.image.clone(),
             oneoff: matches!(spec.role, trice_model::container::Role::OneOff(_)),
             what,
         };

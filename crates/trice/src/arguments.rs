@@ -19,6 +19,7 @@ use crate::commands::cp::CpArgs;
 use crate::commands::diff::DiffArgs;
 use crate::commands::doctor::DoctorArgs;
 use crate::commands::down::DownArgs;
+use crate::commands::events::EventsArgs;
 use crate::commands::exec::ExecArgs;
 use crate::commands::export::ExportArgs;
 use crate::commands::image::ImageCommand;
@@ -127,6 +128,8 @@ pub(crate) enum Command {
     Restart(RestartArgs),
     /// Wait until containers have ended
     Wait(WaitArgs),
+    /// Show what becomes of containers, from now on
+    Events(EventsArgs),
     /// Send a signal to containers
     Kill(KillArgs),
     /// Remove containers that do not run

@@ -151,6 +151,8 @@ mod tests {
     fn event(service: &str, what: ContainerChange) -> ContainerEvent {
         ContainerEvent {
             time: Timestamp(2),
+            id: "0".repeat(64).parse().unwrap(),
+            image: "x".parse().unwrap(),
             container: format!("shop-{service}-1").parse().unwrap(),
             service: service.parse().unwrap(),
             oneoff: false,

@@ -8,6 +8,7 @@ pub(crate) mod cp;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod down;
+pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod image;
@@ -61,6 +62,7 @@ pub(crate) fn carry_out(arguments: Arguments, invocation: &mut Invocation) -> Re
         Command::Stop(args) => block_on(stop::run(&args, invocation)),
         Command::Restart(args) => block_on(restart::run(&args, invocation)),
         Command::Wait(args) => block_on(wait::run(&args, invocation)),
+        Command::Events(args) => block_on(events::run(&args, invocation)),
         Command::Kill(args) => block_on(kill::run(&args, invocation)),
         Command::Rm(args) => block_on(rm::run(&args, invocation)),
         Command::Scale(args) => block_on(scale::run(&args, invocation)),

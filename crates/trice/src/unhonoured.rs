@@ -9,14 +9,12 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Commands.
-const COMMANDS: [&str; 12] = [
-    "alpha", "attach", "bridge", "events", "pause", "publish", "stats", "top", "unpause", "volumes", "watch",
-    "viz",
-];
+const COMMANDS: [&str; 11] =
+    ["alpha", "attach", "bridge", "pause", "publish", "stats", "top", "unpause", "volumes", "watch", "viz"];
 
 /// Flags: the command, or nothing for all of them, and how the flag is written; `=` says that it takes a
 /// value.
-const FLAGS: [(&str, &str); 20] = [
+const FLAGS: [(&str, &str); 22] = [
     ("", "--parallel="),
     ("", "--compatibility"),
     ("", "--insecure-registry="),
@@ -29,6 +27,8 @@ const FLAGS: [(&str, &str); 20] = [
     ("up", "--menu="),
     ("up", "-w --watch"),
     ("create", "--always-recreate-deps"),
+    ("events", "--since="),
+    ("events", "--until="),
     ("kill", "--remove-orphans"),
     ("run", "-v --volume="),
     ("run", "--env-from-file="),
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(refusal("pause web"), text("pause"));
         assert_eq!(refusal("up --watch"), text("--watch"));
         assert_eq!(refusal("up -w"), text("--watch"));
-        assert_eq!(refusal("down --rmi all"), text("--rmi"));
+        assert_eq!(refusal("events --since 1h"), text("--since"));
         assert_eq!(refusal("--parallel 3 up"), text("--parallel"));
         assert_eq!(refusal("run -v a:b web"), text("--volume"));
         assert_eq!(refusal("up -d"), "");
