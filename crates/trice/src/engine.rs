@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! connect ── nobody there ──► found a keeper ── ready ──► connect
-//!    ▲                              └── taken: somebody else is starting, or just leaving ──► wait ─┐
+//!    ▲                              ├── taken: somebody else is starting, or just leaving ──► wait ─┐
+//!    │                              └── killed before it was ready ────────────────────────► wait ─┤
 //!    └──────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ask ── broken ──► ask the same again      until nothing has come for too long
 //! ```
@@ -108,7 +109,7 @@ impl Engine {
                 Ok(client) => return Ok(client),
                 Err(error) => error,
             };
-            if !is_nobody_there(&error) || self.found()? == Founded::Taken {
+            if !is_nobody_there(&error) || self.found()? != Founded::Ready {
                 trials.failed(error, self).await?;
             }
         }

@@ -6,11 +6,12 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, statvfs};
 use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::process::Signal;
 use trice_sys::mount::{MountAttributes, set_attributes};
 
 use super::start::{Directories, KEEPER_ARGUMENT, Shared, arguments};
@@ -33,6 +34,8 @@ pub enum Founded {
     Ready,
     /// Another keeper or an engine was there already.
     Taken,
+    /// Somebody killed it before it was ready.
+    Killed,
 }
 
 /// Starts a keeper that founds everything, and waits until its socket is there. `errors` takes what it and its
@@ -44,8 +47,20 @@ pub fn found(directories: &Directories, errors: OwnedFd) -> Result<Founded, Laun
         return Ok(Founded::Ready);
     }
     // It has nothing more to do.
-    child.wait().map_err(LaunchError::Start)?;
-    if word == "taken" { Ok(Founded::Taken) } else { Err(LaunchError::NotReady(word)) }
+    founded(word, child.wait().map_err(LaunchError::Start)?)
+}
+
+/// Returns what has become of a founder that has ended after its last word.
+fn founded(word: String, status: ExitStatus) -> Result<Founded, LaunchError> {
+    match word.as_str() {
+        "taken" => Ok(Founded::Taken),
+        "" if status.signal() == Some(Signal::KILL.as_raw()) => Ok(Founded::Killed),
+        _ => Err(not_ready(word)),
+    }
+}
+
+fn not_ready(word: String) -> LaunchError {
+    LaunchError::NotReady(if word.is_empty() { "it ended without a word".to_owned() } else { word })
 }
 
 /// Starts a keeper in place of one that died, for this engine, and returns it with the engine's end of the new link.
@@ -68,7 +83,7 @@ pub fn succeed(
     let arguments = arguments(KEEPER_ARGUMENT, directories, &passed).map_err(start)?;
     let errors = io::stderr().as_fd().try_clone_to_owned().map_err(start)?;
     let (child, word) = run(arguments, errors)?;
-    if word == "ready" { Ok((child, ours)) } else { Err(LaunchError::NotReady(word)) }
+    if word == "ready" { Ok((child, ours)) } else { Err(not_ready(word)) }
 }
 
 /// The variables that keeper and engine inherit from whoever starts them, by their names or, with an underscore at the
@@ -100,7 +115,7 @@ fn is_inherited(name: &OsStr) -> bool {
     INHERITED.iter().any(matches)
 }
 
-/// Runs this binary and returns the line that it says.
+/// Runs this binary and returns the line that it says; an empty one if it ends without.
 fn run(arguments: Vec<OsString>, errors: OwnedFd) -> Result<(Child, String), LaunchError> {
     let binary = read_only_binary().map_err(LaunchError::Start)?;
     let mut child = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()))
@@ -118,9 +133,7 @@ fn run(arguments: Vec<OsString>, errors: OwnedFd) -> Result<(Child, String), Lau
     if let Some(out) = child.stdout.take() {
         BufReader::new(out).read_line(&mut word).map_err(LaunchError::Start)?;
     }
-    let word = word.trim_end();
-    let word = if word.is_empty() { "it ended without a word" } else { word };
-    Ok((child, word.to_owned()))
+    Ok((child, word.trim_end().to_owned()))
 }
 
 /// Opens this binary on a detached, read-only mount.
@@ -142,6 +155,20 @@ fn read_only_binary() -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_founder_that_was_killed_is_told_from_one_that_cannot_go_on() {
+        let (killed, crashed) = (ExitStatus::from_raw(9), ExitStatus::from_raw(11));
+        let of = |word: &str, status| founded(word.to_owned(), status).map_err(|error| error.to_string());
+        assert_eq!(of("", killed), Ok(Founded::Killed));
+        assert_eq!(of("taken", ExitStatus::from_raw(0)), Ok(Founded::Taken));
+        let without = "the keeper could not start: it ended without a word".to_owned();
+        assert_eq!(
+            (of("", crashed), of("", ExitStatus::from_raw(1 << 8))),
+            (Err(without.clone()), Err(without))
+        );
+        assert_eq!(of("no room", killed), Err("the keeper could not start: no room".to_owned()));
+    }
 
     #[test]
     fn what_may_be_a_secret_is_not_inherited() {
