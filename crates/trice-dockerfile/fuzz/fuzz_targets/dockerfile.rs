@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use libfuzzer_sys::fuzz_target;
 use trice_dockerfile::document::Document;
 use trice_dockerfile::evaluate::{Evaluated, evaluate};
-use trice_dockerfile::graph::Base;
+use trice_dockerfile::graph::{Base, Graph};
 use trice_dockerfile::mistake::Mistakes;
 use trice_dockerfile::parse::parse;
 use trice_dockerfile::wanted::Wanted;
@@ -39,8 +39,10 @@ fuzz_target!(|source: &str| {
                 known.extend(unknown.into_keys().map(|base| (base, Base::Image(Box::new(Document::default())))));
             }
             Ok(Evaluated::Graph(graph)) => {
+                let (own, merged) = (graph.steps.len(), Graph::merged([(*graph).clone(), *graph]));
+                assert!(merged.steps.len() <= own && merged.images[0] == merged.images[1]);
                 // Whatever a step needs comes before it.
-                for (place, step) in graph.steps.iter().enumerate() {
+                for (place, step) in merged.steps.iter().enumerate() {
                     assert!(step.needs().iter().all(|need| (need.0 as usize) < place));
                 }
                 return;
