@@ -83,6 +83,10 @@ fn images_for_several_platforms_are_built_at_once_and_sent_under_one_name() {
         shop.trice(&format!("image push -q --platform linux/arm64 {other}")).success();
         let one = registry.inspect("shop/web:2");
         assert_eq!(one["Architecture"], "arm64");
+        let digest = one["Digest"].as_str().unwrap();
+        let by_digest = format!("image inspect {}@{digest}", registry.name("shop/web"));
+        let found = shop.trice(&by_digest).success().stdout();
+        assert_eq!(serde_json::from_str::<Value>(&found).unwrap()[0]["Architecture"], "arm64", "{found}");
         let ids = || shop.trice("image ls -q").success().stdout().lines().count();
         assert_eq!(ids(), 2);
         shop.trice(&format!("image rm --platform linux/arm64 {other}")).success();

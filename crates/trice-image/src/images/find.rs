@@ -6,7 +6,7 @@ use trice_state::store::ReadError;
 use super::{Images, ResolveError};
 use crate::digest::Digest;
 use crate::platform::Platform;
-use crate::record::{ImageRecord, NameRecord, tag_key};
+use crate::record::{ImageRecord, NameRecord, digest_key, tag_key};
 
 /// An image, and what it was found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,10 +91,14 @@ impl Images {
         }
     }
 
-    /// Returns all images of a tag.
+    /// Returns all images of a name.
     fn all_named(&self, name: &RegistryRef) -> Result<Vec<Digest>, ReadError> {
-        let Some(tag) = name.tag.as_ref().filter(|_| name.digest.is_none()) else { return Ok(Vec::new()) };
-        let record = self.store.get::<NameRecord>(&tag_key(name, tag))?;
+        let key = match (&name.digest, &name.tag) {
+            (Some(digest), _) => digest.parse().ok().map(|digest| digest_key(name, &digest)),
+            (None, tag) => tag.as_ref().map(|tag| tag_key(name, tag)),
+        };
+        let Some(key) = key else { return Ok(Vec::new()) };
+        let record = self.store.get::<NameRecord>(&key)?;
         Ok(record.into_iter().flat_map(|record| record.images).map(|named| named.image).collect())
     }
 

@@ -29,7 +29,7 @@ use crate::load::now;
 use crate::manifest::{Document, document, type_of};
 use crate::platform::Platform;
 use crate::progress::PushProgress;
-use crate::record::{BlobRecord, ImageRecord, NameRecord, digest_key, tag_key};
+use crate::record::{BlobRecord, ImageRecord, NameRecord, NamedImage, digest_key, tag_key};
 use crate::registry::exchange::ExchangeError;
 use crate::registry::upload::{OutgoingBlob, Upload};
 use crate::registry::{Registries, Repository};
@@ -111,11 +111,13 @@ impl Images {
         };
         let none = || PushError::NoSuchImage { name: name.clone() };
         let record = self.store.get::<NameRecord>(&tag_key(name, tag))?.ok_or_else(none)?;
-        let meant: Vec<Digest> = match platform {
-            Some(platform) => record.image_for(platform).into_iter().cloned().collect(),
-            None => record.images.iter().map(|named| named.image.clone()).collect(),
-        };
-        let meant = meant.iter().map(|id| self.store.get::<ImageRecord>(id.as_str())?.ok_or_else(none));
+        let mut named = record.images.clone();
+        if let Some(platform) = platform {
+            let id = record.image_for(platform).ok_or_else(none)?;
+            named.retain(|named| named.image == *id);
+        }
+        let meant =
+            named.iter().map(|named| self.store.get::<ImageRecord>(named.image.as_str())?.ok_or_else(none));
         let meant = meant.collect::<Result<Vec<_>, _>>()?;
         let things: Vec<_> = meant.iter().flat_map(ImageRecord::things).collect();
         let lease = Arc::new(self.layout.lease(&things)?);
@@ -133,7 +135,7 @@ impl Images {
         };
         let main = all.pop().ok_or_else(none)?;
         self.send(name, tag, &all, &main, registries, progress).await?;
-        self.remember_push(name, tag, &record, &main.digest)?;
+        self.remember_push(name, tag, &record, named, &main.digest)?;
         Ok(main.digest)
     }
 
@@ -310,19 +312,22 @@ impl Images {
         Ok(Ok(()))
     }
 
-    /// Writes down what the registry has under the name, unless it stands for something else than `sent` by now.
+    /// Writes down what the registry has under the name, unless it stands for something else than `before` by now. A digest
+    /// stands for what was `sent` alone.
     fn remember_push(
         &self,
         name: &RegistryRef,
         tag: &str,
-        sent: &NameRecord,
+        before: &NameRecord,
+        sent: Vec<NamedImage>,
         digest: &Digest,
     ) -> Result<(), PushError> {
         let by_tag = self.store.get::<NameRecord>(&tag_key(name, tag))?;
         let mut batch = Batch::new();
-        if let Some(record) = by_tag.filter(|record| record.images == sent.images) {
+        if let Some(record) = by_tag.filter(|record| record.images == before.images) {
             let record = NameRecord { digest: Some(digest.clone()), checked_at: Some(now()), ..record };
-            batch = batch.put(&NameRecord { name: digest_key(name, digest), ..record.clone() }).put(&record);
+            let by_digest = NameRecord { name: digest_key(name, digest), images: sent, ..record.clone() };
+            batch = batch.put(&by_digest).put(&record);
         }
         Ok(self.store.commit(batch)?)
     }
