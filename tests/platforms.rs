@@ -175,7 +175,7 @@ fn a_service_has_the_image_of_its_platform() {
         assert!(told.contains("linux/riscv64") && told.contains("linux/amd64"), "{told}");
         shop.rewrite(&format!("name: shop\nservices:\n  own: {}\n", service(", platform: a b")));
         let told = shop.trice("up -d").code(1).stderr();
-        assert!(told.contains("`a b` is not a platform"), "{told}");
+        assert!(told.contains("services.own.platform: `a b` is not a platform"), "{told}");
     });
 }
 

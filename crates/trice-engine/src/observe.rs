@@ -62,9 +62,10 @@ pub(crate) fn own_links(world: &World) -> Vec<LinkName> {
 fn look_at_images(world: &mut World, backends: &Backends, project: &Project) -> Result<(), Fault> {
     world.found.images.clear();
     world.found.compared.clear();
-    for service in project.services.values() {
+    for (name, service) in &project.services {
         let own = service.own_image();
-        let platform = platform(own.platform.as_deref())?;
+        let platform = platform(own.platform.as_deref());
+        let platform = platform.map_err(|fault| fault.at(format!("services.{name}.platform")))?;
         for wanted in service.mounted_images().cloned().map(PlatformImage::here).chain([own.clone()]) {
             if world.found.images.contains_key(&wanted) {
                 continue;
