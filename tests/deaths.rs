@@ -1,8 +1,10 @@
 //! Engine and keeper killed at any moment: no container, no line and no exit code is lost, and nothing is left.
 
-use std::process::Stdio;
+use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use trice_plan::realm::Realm;
 
 use crate::scenario::{Scenario, get, run, scenario};
@@ -120,6 +122,43 @@ fn killed_on_the_way(harbour: &Scenario, line: &str, role: &str, moments: &mut M
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{line} after {kills} kills\n{said}\n{}", harbour.log());
     kills
+}
+
+#[test]
+fn a_keeper_that_cannot_take_over_goes_before_another_one_does() {
+    scenario(HARBOUR, |harbour| {
+        harbour.trice("up --wait").success();
+        let engine = harbour.processes(ENGINE)[0];
+        // The first thing that the engine has the new keeper hold cannot be sent: before it, it asks what there is.
+        let mut strace = Command::new("strace");
+        strace.args([
+            "--quiet=exit",
+            "--trace=sendmsg",
+            "--inject=sendmsg:error=EPIPE:when=2",
+            "--output=/dev/null",
+        ]);
+        let threads = fs::read_dir(format!("/proc/{engine}/task")).unwrap().flatten();
+        for thread in threads {
+            strace.arg("--attach").arg(thread.file_name());
+        }
+        let mut strace = strace.stderr(Stdio::piped()).spawn().expect("strace");
+        harbour.wait_for("strace to be attached", || is_traced(engine));
+        assert_eq!(harbour.kill(KEEPER), 1);
+        harbour.wait_for("a handover that fails", || harbour.log().contains("hand over to the new keeper"));
+        kill_process(Pid::from_raw(strace.id() as i32).unwrap(), Signal::INT).unwrap();
+        strace.wait().unwrap();
+        // Whatever is run in a container is the child of the keeper that there is at last. A second one would let go of
+        // nothing, and start an engine of its own in the end.
+        must_be_whole(harbour);
+        assert_eq!(harbour.processes(KEEPER).len(), 1);
+    });
+}
+
+/// Whether somebody looks at what all threads of a process do.
+fn is_traced(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let status = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+    threads.map(status).all(|status| !status.contains("TracerPid:\t0"))
 }
 
 #[test]

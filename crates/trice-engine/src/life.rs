@@ -21,6 +21,7 @@ use crate::event::Event;
 use crate::failure;
 use crate::identity;
 use crate::perform::{self, Outcome};
+use crate::succession;
 use crate::world::Process;
 
 impl Engine {
@@ -202,19 +203,32 @@ impl Engine {
         self.followers.clear();
         let (backends, events) = (self.backends.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
-            let socket = crate::succession::start_keeper(&backends.directories, &backends.shared);
+            let socket = succession::start_keeper(&backends.directories, &backends.shared);
             let _ = events.send(Event::Succeeded(socket));
         });
     }
 
     /// Takes in the keeper that took over: it gets everything to hold.
     pub(crate) fn keeper_succeeded(&mut self, result: Result<OwnedFd, Fault>) {
-        let result = result
-            .and_then(|socket| crate::succession::relink(&self.backends, &self.world, socket, &self.events));
-        if let Err(fault) = result {
-            tracing::error!(%fault, "hand over to a new keeper");
-            return self.keeper_gone();
+        let listened = result.and_then(|socket| {
+            let listened = succession::listen(socket, &self.events);
+            listened.map_err(|error| failure::of_io("talk to the new keeper", &error))
+        });
+        let link = match listened {
+            Ok((link, _)) => link,
+            Err(fault) => {
+                tracing::error!(%fault, "have another keeper");
+                return self.keeper_gone();
+            }
+        };
+        if let Err(error) = succession::hand_over(&self.backends, &self.world, &link) {
+            tracing::error!(%error, "hand over to the new keeper");
+            // Its death is told by its link, whether it ends because of this or has died already: were another one
+            // started here too, both would hold the same, and only one would ever let go of it.
+            let _ = link.leave();
+            return;
         }
+        self.backends.containers.relink(link);
         self.keeper_lives = true;
     }
 
@@ -228,7 +242,7 @@ impl Engine {
         watch_foreign(id, &process.pidfd, process.identity.pid, &self.events);
         // Before there is another keeper nobody can hold anything, and that one is given all that there is.
         if self.keeper_lives
-            && let Err(error) = crate::succession::hold_process(&self.backends, id, process)
+            && let Err(error) = succession::hold_process(&self.backends, id, process)
         {
             tracing::warn!(container = id.short(), %error, "have its output held");
         }

@@ -56,20 +56,12 @@ pub(crate) fn listen(socket: OwnedFd, events: &UnboundedSender<Event>) -> std::i
     Ok(opened)
 }
 
-/// Uses the keeper behind `socket`, and hands it everything that is to outlive this engine.
-pub(crate) fn relink(
-    backends: &Backends,
-    world: &World,
-    socket: OwnedFd,
-    events: &UnboundedSender<Event>,
-) -> Result<(), Fault> {
-    let failed = |error: std::io::Error| failure::of_io("hand over to the keeper", &error);
-    let (link, _) = listen(socket, events).map_err(failed)?;
-    for (key, descriptors) in holdings(backends, world).map_err(failed)? {
+/// Hands the keeper behind `link` everything that is to outlive this engine.
+pub(crate) fn hand_over(backends: &Backends, world: &World, link: &Link) -> std::io::Result<()> {
+    for (key, descriptors) in holdings(backends, world)? {
         let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-        link.hold(&key, &borrowed).map_err(failed)?;
+        link.hold(&key, &borrowed)?;
     }
-    backends.containers.relink(link);
     Ok(())
 }
 
