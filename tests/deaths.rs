@@ -154,6 +154,21 @@ fn a_keeper_that_cannot_take_over_goes_before_another_one_does() {
     });
 }
 
+#[test]
+fn an_end_is_waited_for_by_one_however_many_keepers_have_died() {
+    scenario(HARBOUR, |harbour| {
+        harbour.trice("up --wait").success();
+        for _ in 0..3 {
+            harbour.kill(KEEPER);
+            // Whatever is run in a container is the child of another keeper.
+            must_be_whole(harbour);
+        }
+        let tasks = fs::read_dir(format!("/proc/{}/task", harbour.processes(ENGINE)[0])).unwrap().flatten();
+        let names = tasks.map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default());
+        assert_eq!(names.filter(|name| name == "foreign\n").count(), 4, "two cranes and two piers");
+    });
+}
+
 /// Whether somebody looks at what all threads of a process do.
 fn is_traced(pid: u32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();

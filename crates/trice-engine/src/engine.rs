@@ -213,7 +213,7 @@ impl Engine {
                 self.step_gone(operation, step, amount);
                 return Handled::Nothing;
             }
-            Event::ForeignEnd { container, exit } => self.begin_end(&container, exit),
+            Event::ForeignEnd { container, run, exit } => self.foreign_ended(&container, run, exit),
             Event::Finished { container, exit } => self.ended(&container, exit),
             Event::RestartDue { container } => self.restart_due(&container),
             Event::Restarted { container, result } => self.restarted(&container, result),

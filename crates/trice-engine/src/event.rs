@@ -39,7 +39,7 @@ pub(crate) enum Event {
     /// A step of an operation has gone so far.
     StepGone { operation: u64, step: StepId, amount: Amount },
     /// A container that this keeper did not make has ended.
-    ForeignEnd { container: ContainerId, exit: ExitStatus },
+    ForeignEnd { container: ContainerId, run: u64, exit: ExitStatus },
     /// What was left of a container's process has been put away.
     Finished { container: ContainerId, exit: ExitStatus },
     /// A container's delay before its next start is over.

@@ -1,7 +1,6 @@
 //! The ends of containers: by themselves or asked for; what follows; and the death of a keeper.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -81,6 +80,13 @@ impl Engine {
             Ok(Outcome::Done)
         });
         self.jobs.push((job, Destination::End(id.clone(), exit)));
+    }
+
+    /// Takes in the end of a process that is no child of our keeper.
+    pub(crate) fn foreign_ended(&mut self, id: &ContainerId, run: u64, exit: ExitStatus) {
+        if self.world.processes.get(id).is_some_and(|process| process.run == run) {
+            self.begin_end(id, exit);
+        }
     }
 
     /// Takes in a container's end: it stays, or is started again.
@@ -194,8 +200,11 @@ impl Engine {
     /// so their ends are seen by their pidfds.
     fn keeper_gone(&mut self) {
         tracing::warn!("the keeper has died: another one takes over");
-        for (id, process) in &self.world.processes {
-            watch_foreign(id, &process.pidfd, process.identity.pid, &self.events);
+        for (id, process) in &mut self.world.processes {
+            // Those that outlived a keeper before are watched already.
+            if process.key.take().is_some() && !process.ending {
+                watch_foreign(id, process, &self.events);
+            }
         }
         // Children that waited for their start, and processes that somebody follows, are lost to us.
         self.world.prepared.clear();
@@ -238,8 +247,9 @@ impl Engine {
     }
 
     /// Sees to the end of a process whose keeper died when it was being made, and has what belongs to it held.
-    pub(crate) fn adopt_orphan(&self, id: &ContainerId, process: &Process) {
-        watch_foreign(id, &process.pidfd, process.identity.pid, &self.events);
+    pub(crate) fn adopt_orphan(&self, id: &ContainerId, process: &mut Process) {
+        process.key = None;
+        watch_foreign(id, process, &self.events);
         // Before there is another keeper nobody can hold anything, and that one is given all that there is.
         if self.keeper_lives
             && let Err(error) = succession::hold_process(&self.backends, id, process)
@@ -252,15 +262,15 @@ impl Engine {
 /// Tells the end of a process that is no child of our keeper. A thread waits for it: keepers die rarely.
 pub(crate) fn watch_foreign(
     id: &ContainerId,
-    pidfd: &Arc<OwnedFd>,
-    pid: i32,
+    process: &Process,
     events: &tokio::sync::mpsc::UnboundedSender<Event>,
 ) {
-    let (container, pidfd, events) = (id.clone(), pidfd.clone(), events.clone());
+    let (container, run, pid) = (id.clone(), process.run, process.identity.pid);
+    let (pidfd, events) = (process.pidfd.clone(), events.clone());
     let wait = move || {
         while poll(&mut [PollFd::new(&*pidfd, PollFlags::IN)], None) == Err(Errno::INTR) {}
         let exit = settle(&pidfd, pid);
-        let _ = events.send(Event::ForeignEnd { container, exit });
+        let _ = events.send(Event::ForeignEnd { container, run, exit });
     };
     let thread = std::thread::Builder::new().name("foreign".to_owned()).stack_size(64 * 1024);
     if let Err(error) = thread.spawn(wait) {

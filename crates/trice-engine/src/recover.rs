@@ -237,9 +237,6 @@ fn take_back_process(engine: &mut Engine, id: &ContainerId, inventory: &mut Inve
         engine.backends.containers.thaw(&container.spec); // somebody may have died while it was committed
     }
     let (pidfd, run) = (Arc::new(pidfd), engine.next_serial());
-    if key.is_none() {
-        watch_foreign(id, &pidfd, identity.pid, &engine.events);
-    }
     let terminal_key = format!("{id}/terminal");
     let terminal =
         inventory.held.get(&terminal_key).and_then(|held| held.first()).and_then(|fd| fd.try_clone().ok());
@@ -248,6 +245,9 @@ fn take_back_process(engine: &mut Engine, id: &ContainerId, inventory: &mut Inve
     }
     let process =
         Process { key, pidfd, identity, terminal, run, probes: None, ending: false, stopping: false };
+    if process.key.is_none() {
+        watch_foreign(id, &process, &engine.events);
+    }
     engine.world.processes.insert(id.clone(), process);
     match end {
         Some(exit) => engine.begin_end(id, exit),

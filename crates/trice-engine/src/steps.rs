@@ -343,7 +343,7 @@ impl Engine {
         let run = self.next_serial();
         let early_end = self.take_early_end(id, Some(&prepared.key));
         let has_parent = self.has_parent(&prepared);
-        let process = Process {
+        let mut process = Process {
             key: Some(prepared.key),
             pidfd: Arc::new(prepared.pidfd),
             identity,
@@ -354,7 +354,7 @@ impl Engine {
             stopping: false,
         };
         if !has_parent {
-            self.adopt_orphan(id, &process);
+            self.adopt_orphan(id, &mut process);
         }
         self.world.processes.insert(id.clone(), process);
         self.announce(id, ContainerChange::Started);
