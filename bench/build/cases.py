@@ -242,4 +242,8 @@ CASES = {
     "run-env": case("FROM bb\nRUN env | sort > /e; pwd > /p; umask > /u; ulimit -n > /dev/null; cat /proc/1/comm > /c; ls /dev | sort > /dev.ls\n"),
     "proc": case("FROM bb\nRUN ls -la /proc/self/fd | wc -l > /1; ls / > /2; mount | grep -c ' / ' > /3; grep CapEff /proc/self/status > /4; grep NoNewPrivs /proc/self/status > /5; grep Seccomp: /proc/self/status > /6\n"),
     "chown-unknown": case("FROM bb\nRUN mkdir -p /etc && echo 'u:x:1001:1002::/:/bin/sh' >> /etc/passwd\nCOPY --chown=nobodyhere a.txt /x\nCOPY --chown=u:nogroup a.txt /y\nCOPY --chown=nobodyhere:7 a.txt /z\nCOPY --chown=:nogroup a.txt /v\n"),
+    "workdir-written": case("FROM bb\nWORKDIR /w/\nRUN pwd > p\nWORKDIR /x//./y/\nCOPY a.txt .\nWORKDIR z/\nRUN pwd > p\n"),
+    "workdir-root": case("FROM bb\nWORKDIR //\nRUN pwd > p\nWORKDIR /a/\n"),
+    "copy-chmod-special": case("FROM bb\nCOPY --chmod=4711 dir /new/3\nCOPY --chmod=1777 a.txt /n/x\nCOPY --chmod=2755 dir/ /q/\nCOPY --chmod=4711 a.txt b.txt /r/\nCOPY --chmod=666 a.txt /s/x\nCOPY --chmod=777 dir /t/u/\nADD --chmod=777 own.tar /v/w/\n"),
+    "glob-links": case("FROM bb\nCOPY d*/dirlink/three /x/\nCOPY dir/dirlink/th* /y/\nCOPY dir/*/three /z\nCOPY dir/d* /l/\n"),
 }

@@ -2,6 +2,7 @@
 """Builds the same Dockerfiles with trice and with a real Docker, and compares what comes out.
 
     bench/build/compare.py PEER TRICE [CASE...]
+    bench/build/compare.py PEER TRICE --made-up SEED COUNT      # Dockerfiles of random instructions
 
 PEER is a program that runs commands beside a Docker Engine (`PEER run docker …`), in whose file system, PEER_ROOT, it
 has an image `bb`, which is busybox. TRICE is the binary. Compared are the image's configuration, its history without
@@ -16,12 +17,16 @@ import stat
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 from cases import CASES, make_context
+from made_up import made_up
 
 PEER, TRICE = sys.argv[1], sys.argv[2]
 ONLY = sys.argv[3:]
+if ONLY[:1] == ["--made-up"]:
+    CASES, ONLY = made_up(ONLY[1], int(ONLY[2])), []
 PEER_FS = Path(os.environ.get("PEER_ROOT", "/var/tmp/trice-peer")) / "rootfs"
 WORK = Path(os.environ.get("COMPARE_FOLDER", "/var/tmp/trice-build-compare"))
 ENV = dict(os.environ, TRICE_DATA=str(WORK / "data"), TRICE_RUN=str(WORK / "run"))
@@ -41,6 +46,7 @@ def entry(kind, mode, uid, gid, what):
 
 def of_docker(tag):
     """Returns the configuration and the flattened root file system of an image in Docker."""
+    (PEER_FS / "tmp/compare.tar").unlink(missing_ok=True)
     docker("save", "-o", "/tmp/compare.tar", tag)
     files = {}
     with tarfile.open(PEER_FS / "tmp/compare.tar") as outer:
@@ -191,7 +197,7 @@ def main():
     if not archive.exists():
         docker("save", "-o", "/tmp/bb.tar", "bb:latest")
         shutil.copy(PEER_FS / "tmp/bb.tar", archive)
-    same, other = 0, 0
+    same, other, refused = 0, 0, Counter()
     for name, case in CASES.items():
         if ONLY and name not in ONLY:
             continue
@@ -211,9 +217,13 @@ def main():
             print(f"DIFFERENT {name}")
             for problem in problems[:12]:
                 print(f"    {problem}")
-        else:
+        elif succeeded:
             same += 1
-    print(f"{same} the same, {other} different")
+        else:
+            refused[next((line for line in told.splitlines() if line.startswith("error: ")), "")[:100]] += 1
+    print(f"{same} the same, {refused.total()} refused by both, {other} different")
+    for reason, times in refused.most_common():
+        print(f"    {times} x {reason}")
     sys.exit(1 if other else 0)
 
 

@@ -72,10 +72,10 @@ impl<'a> Copier<'a> {
         Self { tree, style, links: HashMap::new() }
     }
 
-    /// What folders that are made on the way are like.
+    /// What folders that are made on the way are like: as BuildKit makes them, with its umask.
     fn made(&self) -> FolderLike {
         let mode = match &self.style.chmod {
-            Some(Chmod::Exactly(mode)) => *mode,
+            Some(Chmod::Exactly(mode)) => *mode & 0o755,
             Some(Chmod::Changes(_)) | None => 0o755,
         };
         FolderLike { mode, owner: self.style.owner.unwrap_or((0, 0)) }

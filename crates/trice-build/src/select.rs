@@ -111,7 +111,8 @@ impl Origin {
         Ok(tops)
     }
 
-    /// Resolves wildcards. A path without any is one path, whether there is something or not.
+    /// Resolves wildcards. A path without any is one path, whether there is something or not. Links are followed up to
+    /// the first wildcard, and what is found at last may be one; between the two they lead nowhere, as in BuildKit.
     fn paths(&self, path: &str) -> Result<Vec<PathBuf>, SelectError> {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let Some(first) = parts.iter().position(|part| has_wildcard(part)) else {
@@ -119,11 +120,14 @@ impl Origin {
         };
         let base: PathBuf = parts[..first].iter().map(|part| unescaped(part)).collect();
         let mut found = vec![base];
-        for part in &parts[first..] {
+        for (depth, part) in parts[first..].iter().enumerate() {
             let pattern = Patterns::new([*part])?;
             let mut next = Vec::new();
             for folder in found {
                 let read = |source| SelectError::Read { path: folder.clone(), source };
+                if depth > 0 && self.tree.is_link(&folder).map_err(read)? {
+                    continue;
+                }
                 let opened = match self.tree.open(&folder) {
                     Ok(opened) => opened,
                     Err(Errno::NOENT | Errno::NOTDIR) => continue,

@@ -219,6 +219,16 @@ fn permissions_can_be_said_for_all() {
 }
 
 #[test]
+fn folders_on_the_way_are_open_to_others_only_to_be_read() {
+    let place = Place::new();
+    place.file("context/f", "1");
+    let tops = place.tops("/f", "", &[], None).unwrap();
+    place.copy(&tops, "/a/f", Some("4711")).unwrap();
+    place.copy(&tops, "/b/f", Some("1777")).unwrap();
+    assert_eq!(place.listing(), "a 711\na/f 4711 \"1\"\nb 755\nb/f 1777 \"1\"");
+}
+
+#[test]
 fn wildcards_are_part_by_part_and_may_mean_nothing() {
     let place = Place::new();
     for path in ["a.txt", "b.txt", "c.md", "d/x.md", "e/x.md", "e/y.txt", "d/deep/x.md"] {
@@ -229,6 +239,11 @@ fn wildcards_are_part_by_part_and_may_mean_nothing() {
     assert_eq!(meant("/*/*.md"), ["x.md", "x.md"]);
     assert_eq!(meant("/[ab].txt"), ["a.txt", "b.txt"]);
     assert_eq!(meant("/none*"), [""; 0]);
+    symlink("d", place.0.join("context/link")).unwrap();
+    assert_eq!(meant("/link/*.md"), ["x.md"]);
+    assert_eq!(meant("/l*"), ["link", "link/deep", "link/deep/x.md", "link/x.md"]);
+    assert_eq!(meant("/l*/*.md"), [""; 0]);
+    assert_eq!(meant("/*/x.md"), ["x.md", "x.md"]);
     assert_eq!(place.tops("/none", "", &[], None).unwrap_err(), "`/none` is not there");
 }
 

@@ -121,6 +121,12 @@ impl Tree {
         }
     }
 
+    /// Tells whether what is at `path` is a link itself.
+    pub(crate) fn is_link(&self, path: &Path) -> Result<bool, Errno> {
+        let found = self.open_with(path, OFlags::PATH | OFlags::NOFOLLOW)?;
+        Ok(FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) == FileType::Symlink)
+    }
+
     /// Reads a small file of text, such as `/etc/passwd`; one that is none, or is not there, is empty.
     pub(crate) fn text(&self, path: &Path) -> String {
         const MOST: u64 = 1 << 20;

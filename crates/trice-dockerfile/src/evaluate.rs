@@ -14,6 +14,7 @@ use crate::document::{Document, History, PATH};
 use crate::expand::Variables;
 use crate::graph::{Base, BaseRef, Graph, Image, Operation, Origin, Step, StepId};
 use crate::mistake::{Lines, Mistake, Mistakes};
+use crate::path;
 use crate::stages::{From, Globals, StageBase, Stages};
 use crate::wanted::Wanted;
 
@@ -280,9 +281,9 @@ impl State {
         self.history.push((history, step));
     }
 
-    /// Returns the working directory.
-    fn cwd(&self) -> &str {
-        self.document.config.working_dir.as_deref().filter(|cwd| !cwd.is_empty()).unwrap_or("/")
+    /// Returns the working directory. The document has it as it was written.
+    fn cwd(&self) -> String {
+        path::clean(self.document.config.working_dir.as_deref().unwrap_or_default())
     }
 
     /// Returns a command that is a text as the shell gets it.

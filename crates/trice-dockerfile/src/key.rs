@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::graph::{Copy, Operation, Origin, Run, Source, Step, StepMount};
 
 /// What steps mean. Another number makes all steps be carried out again.
-const SEMANTICS: u32 = 2;
+const SEMANTICS: u32 = 3;
 
 /// What a step depends on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

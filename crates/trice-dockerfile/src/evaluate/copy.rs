@@ -108,7 +108,7 @@ impl Walk<'_> {
         let chown = files.chown.as_ref().map(fill).transpose()?.filter(|chown| !chown.is_empty());
         let chmod_text = files.chmod.as_ref().map(fill).transpose()?.filter(|chmod| !chmod.is_empty());
         let written = fill(&files.destination)?;
-        let destination = path::destination(state.cwd(), &written);
+        let destination = path::destination(&state.cwd(), &written);
         let chmod = chmod_text.as_deref().map(|text| chmod(text, lines)).transpose()?;
         let (keyword, flags) = told;
         let mut told = format!("{keyword}{flags}");

@@ -117,11 +117,15 @@ impl Walk<'_> {
                 all.extend(paths.into_iter().map(|path| (path, Nothing {})));
             }
             Instruction::Workdir(text) => {
-                let cwd = path::joined(state.cwd(), &fill(state, text)?);
-                state.document.config.working_dir = Some(cwd.clone());
+                // One that is absolute is recorded as it is written, as BuildKit does.
+                let written = fill(state, text)?;
+                let cwd = path::joined(&state.cwd(), &written);
+                let recorded = if written.starts_with('/') { written } else { cwd.clone() };
                 let title = self.title(state, &format!("WORKDIR {text}"), is_trigger);
-                let told = format!("WORKDIR {cwd}");
-                if cwd == "/" {
+                let told = format!("WORKDIR {recorded}");
+                let is_root = recorded == "/";
+                state.document.config.working_dir = Some(recorded);
+                if is_root {
                     state.tell(told, None);
                     return Ok(());
                 }

@@ -31,7 +31,7 @@ impl Walk<'_> {
             args,
             env: state.env.clone(),
             proxy: self.wanted.proxy(),
-            cwd: state.cwd().to_owned(),
+            cwd: state.cwd(),
             user: state.document.config.user.clone().unwrap_or_default(),
             mounts,
             script,
@@ -57,7 +57,7 @@ impl Walk<'_> {
             (_, MountKind::Cache | MountKind::Tmpfs | MountKind::Secret | MountKind::Ssh) => Origin::Nothing,
         };
         let written = form.target.clone().unwrap_or_default();
-        let target = path::joined(state.cwd(), &written);
+        let target = path::joined(&state.cwd(), &written);
         let has_target = matches!(form.kind, MountKind::Bind | MountKind::Cache | MountKind::Tmpfs);
         if has_target && target == "/" {
             let mistake = Mistake::new(lines, format!("nothing can be mounted at `{written}`"));

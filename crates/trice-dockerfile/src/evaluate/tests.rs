@@ -137,6 +137,7 @@ ADD --checksum=sha256:0000000000000000000000000000000000000000000000000000000000
 COPY <<END /e
 $A
 END
+WORKDIR /q/./r/
 WORKDIR /
 "#;
     let base = r#"{"Env":["A=0","PATH=/bin"],"WorkingDir":"/w","Cmd":["old"]}"#;
@@ -161,6 +162,7 @@ WORKDIR /
     * COPY --chown=1 --chmod=644 a b /c/ # buildkit
     * ADD http://x/y/z.tgz?q /d # buildkit
     * COPY <<END /e # buildkit
+    * WORKDIR /q/./r/
     - WORKDIR /
     "#);
     insta::assert_snapshot!(serde_json::to_string_pretty(&graph.images[0].document.config).unwrap(), @r#"
@@ -342,6 +344,8 @@ fn sources_are_clamped_to_their_origin_and_places_follow_the_working_directory()
 
 #[test]
 fn mounts_get_their_places_and_names() {
+    assert_eq!(last_run(&graph("FROM a\nWORKDIR /w/./x//\nWORKDIR y/\nRUN a")).cwd, "/w/x/y");
+    assert_eq!(last_run(&graph("FROM a\nWORKDIR /w/./x//\nRUN a")).cwd, "/w/x");
     let mounts = |line: &str| last_run(&graph(&format!("FROM a\nWORKDIR /w\nARG I=id\n{line}"))).mounts;
     let StepMount::Cache { id, target, .. } = &mounts("RUN --mount=type=cache,target=c/../d x")[0] else {
         panic!("a cache")
