@@ -361,6 +361,20 @@ fn a_host_name_is_the_images_own_and_files_of_nobody_are_roots() {
 }
 
 #[test]
+fn of_several_files_in_one_place_the_last_one_stays_and_that_is_said() {
+    let dockerfile = "FROM BASE\nCOPY src/* /one\nCOPY src/a src/b /many/\nRUN cat /one /many/*\n";
+    project("", dockerfile, |shop| {
+        write(shop, "src/a", "first\n");
+        write(shop, "src/b", "last\n");
+        let told = shop.trice("build").success().stderr();
+        let warning =
+            "warning: 2 files become `/one`, and only the last one stays: `/one/` is a folder for all\n";
+        assert_eq!(told.matches("warning:").count(), 1, "{told}");
+        assert!(told.contains(warning) && told.contains("#4 last\n#4 first\n#4 last\n"), "{told}");
+    });
+}
+
+#[test]
 fn down_takes_the_images_that_it_is_told_to() {
     project("", "FROM BASE\nCMD [\"sleep\", \"1000\"]\n", |shop| {
         let web = fs::read_to_string(shop.file()).unwrap();

@@ -246,4 +246,10 @@ CASES = {
     "workdir-root": case("FROM bb\nWORKDIR //\nRUN pwd > p\nWORKDIR /a/\n"),
     "copy-chmod-special": case("FROM bb\nCOPY --chmod=4711 dir /new/3\nCOPY --chmod=1777 a.txt /n/x\nCOPY --chmod=2755 dir/ /q/\nCOPY --chmod=4711 a.txt b.txt /r/\nCOPY --chmod=666 a.txt /s/x\nCOPY --chmod=777 dir /t/u/\nADD --chmod=777 own.tar /v/w/\n"),
     "glob-links": case("FROM bb\nCOPY d*/dirlink/three /x/\nCOPY dir/dirlink/th* /y/\nCOPY dir/*/three /z\nCOPY dir/d* /l/\n"),
+    "copy-to-one": case("FROM bb\nCOPY *.txt /f\nCOPY a.txt b.txt /g\nCOPY dir a.txt /h\nCOPY a.txt none* /i\nRUN echo 1 > /j\nCOPY --chmod=600 dir/one b.txt /j\n"),
+    "copy-to-one-folder": case("FROM bb\nCOPY a.txt dir /f\n"),
+    "glob-no-folder-later": case("FROM bb\nCOPY d*/none/* /x/\nCOPY [x]/y /y/\n"),
+    "glob-ignored-in-part": case("FROM bb\nCOPY dir/* /x/\n", files={".dockerignore": "dir\n!dir/sub/three\n"}),
+    "ignore-6": case("FROM bb\nCOPY . /c\nCOPY dir/s* /s/\n", files={".dockerignore": "**/deep\n!dir\n*/*.md\n!docs\n"}),
+    "ignore-7": case("FROM bb\nCOPY . /c\n", files={".dockerignore": "dir\n!dir\n**/t*\ndocs\n!docs\n*/x.md\n"}),
 }

@@ -220,7 +220,7 @@ def main():
         elif succeeded:
             same += 1
         else:
-            refused[next((line for line in told.splitlines() if line.startswith("error: ")), "")[:100]] += 1
+            refused[next((line.split(": ", 2)[-1] for line in told.splitlines() if line.startswith("error: ")), "")[:100]] += 1
     print(f"{same} the same, {refused.total()} refused by both, {other} different")
     for reason, times in refused.most_common():
         print(f"    {times} x {reason}")

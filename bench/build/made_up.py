@@ -4,9 +4,9 @@ import random
 from cases import FILES, case
 
 # Sources of the context, and of a stage that has some of the same.
-SOURCES = [*FILES, "dir", "dir/", "dir/sub", "dir/.", ".", "docs", "link", "dir/dirlink", "dir/dirlink/three", "dangling",
-           "*.txt", "d*", "d*/*", "dir/s?b", "[ab].txt", "none*", "dir/*/three", "odd", "sticky", "setid", "./a.txt",
-           "dir/../b.txt", "/a.txt", "../a.txt", "script.sh", "dir/hard", "extra/*", "$A.txt", "${F:-a.txt}", "nothing"]
+SOURCES = [*FILES, "dir", "dir/", "dir/sub", "dir/.", ".", "docs", "link", "dir/dirlink", "dir/dirlink/three",
+           "*.txt", "do*", "di*/*", "dir/s?b", "[ab].txt", "none*", "dir/*/three", "odd", "sticky", "setid", "./a.txt",
+           "dir/../b.txt", "/a.txt", "../a.txt", "script.sh", "dir/hard", "extra/*", "${A:+a}.txt", "${G:-a.txt}"]
 ARCHIVES = ["arch.tar", "arch.tar.gz", "arch.tar.bz2", "own.tar", "gz-only.gz", "fake.tar.gz", "empty.tar"]
 PLACES = ["/p", "/p/", "/q/r", "/q/r/s/", "rel", "./rel/", "/p/../z", ".", "/alias", "/alias/", "/alias/in", "/etc", "/bin/",
           "$P", "${P}/x", "/d$A/", "/new/deep/er/", "/file", "/p/one"]
@@ -72,7 +72,7 @@ class Author:
         if instruction == "COPY" and self.stages and self.chance(0.3):
             flags.append(f"--from={self.one(*self.stages)}")
             sources = [self.one("/p", "/q", "/o1", "/etc/", "/q/r/*", "/o*", "/alias", "p/", "/")]
-        elif instruction == "COPY" and self.chance(0.1):
+        elif instruction == "COPY" and "." not in sources and self.chance(0.1):
             flags.append(f"--exclude={self.one('*.md', 'sub', '**/three', 'dir/one', '*')}")
         place = self.one(*PLACES)
         if len(sources) > 1 and not place.endswith("/") and self.chance(0.9):
@@ -83,7 +83,7 @@ class Author:
         return " ".join([instruction, *flags, self.words([*sources, place])])
 
     def run(self):
-        flags = self.some(MOUNTS, 2) if self.chance(0.2) else []
+        flags = self.random.sample(MOUNTS, self.random.randint(1, 2)) if self.chance(0.2) else []
         command = self.one(*COMMANDS)
         if self.chance(0.12):
             return " ".join(["RUN", *flags, self.one("<<EOF", "<<'EOF'", "<<-EOF")]) + f"\n{self.one(*COMMANDS)}\necho $B >> /o9\nEOF"
@@ -97,8 +97,8 @@ class Author:
             ("ENV", self.pairs()), ("ENV", self.pairs()), ("ENV", f"{self.one(*NAMES)} {self.one(*VALUES)}"), ("LABEL", self.pairs()),
             ("ARG", self.one(*NAMES)), ("ARG", self.pairs()), ("ARG", f"{self.one(*NAMES)}={self.quoted(self.one(*VALUES))}"),
             ("WORKDIR", self.one("/w", "x/y", "$P", "..", "/w/", "./z", "/alias", "/", "${P:-/w}")), ("CMD", shell), ("ENTRYPOINT", shell),
-            ("USER", self.one("5", "5:6", "u", "root", "0", "$N", "u:g", "")), ("USER", "0"), ("EXPOSE", self.one(*PORTS)),
-            ("VOLUME", self.one("/v", "/v /w", '["/x y"]', "$P")), ("STOPSIGNAL", self.one("9", "SIGINT", "term", "$N")),
+            ("USER", self.one("5", "5:6", "root", "0", "$N", "5:root")), ("USER", "0"), ("EXPOSE", self.one(*PORTS)),
+            ("VOLUME", self.one("/v", "/v /w", '["/x y"]', "${P:-/v}")), ("STOPSIGNAL", self.one("9", "SIGINT", "term", "$N")),
             ("HEALTHCHECK", self.one(*PROBES)), ("SHELL", self.one('["/bin/sh", "-ec"]', '["/bin/busybox", "sh", "-c"]')),
             ("ONBUILD", self.one("RUN echo ob > /ob", "ENV OB=$A", self.copy("COPY"))), ("MAINTAINER", " a b"), ("#", "comment"),
         )
@@ -130,7 +130,7 @@ class Author:
                 lines += [line for line in (self.instruction() for _ in range(6)) if not line.lower().startswith(("run", "onbuild", "add", "  run"))]
             self.stages.append(name)
         more = {}
-        if self.chance(0.35):
+        if self.chance(0.2):
             more["files"] = {".dockerignore": "\n".join(self.some(IGNORED, 6)) + "\n"}
         if self.chance(0.4):
             more["args"] = {self.one(*NAMES): self.one(*(value for value in VALUES if "$" not in value))}

@@ -47,9 +47,6 @@ pub(crate) enum CopyError {
     /// A folder would take the place of something else.
     #[error("`{}` is no folder", .0.display())]
     NoFolder(PathBuf),
-    /// Several files would become one.
-    #[error("several files cannot all become `{}`: it is no folder", .0.display())]
-    Several(PathBuf),
     /// The kernel does not do it.
     #[error("copy to `{}`", path.display())]
     Kernel {

@@ -119,6 +119,11 @@ impl Origin {
             return Ok(vec![parts.iter().map(|part| unescaped(part)).collect()]);
         };
         let base: PathBuf = parts[..first].iter().map(|part| unescaped(part)).collect();
+        // Wildcards may mean nothing, but not in a folder that is not there.
+        let stat = self.stat(&base)?.filter(|_| !self.is_ignored(&base));
+        if stat.is_none_or(|stat| !is_folder(&stat)) {
+            return Err(self.missing(&base));
+        }
         let mut found = vec![base];
         for (depth, part) in parts[first..].iter().enumerate() {
             let pattern = Patterns::new([*part])?;

@@ -342,6 +342,7 @@ impl Work<'_> {
         let tree = Tree::writable(&top_first(below), &self.empty, &scratch.upper, &scratch.work);
         let tree = tree.map_err(|source| disk("stack the layers", source))?;
         let chown = copy.chown.as_deref().map(|chown| self.owner(chown, below)).transpose()?;
+        let mut files_to_one_place = 0;
         for (source, meant) in copy.sources.iter().zip(meant) {
             // What is in a context is nobody's; what is in an image is somebody's.
             let is_owned = matches!(source, Source::Files { origin: From::Step(_), .. });
@@ -355,11 +356,8 @@ impl Work<'_> {
                         Some(tops) => tops,
                         None => self.select(origin, path, kept.as_deref(), &copy.exclude)?,
                     };
-                    let files = tops.iter().filter(|top| !top.is_folder()).count();
-                    if (files > 1 || copy.sources.len() > 1 && files > 0)
-                        && !is_folder(&tree, &copy.destination)
-                    {
-                        return Err(failed(CopyError::Several(PathBuf::from(&copy.destination))));
+                    if !is_folder(&tree, &copy.destination) {
+                        files_to_one_place += tops.iter().filter(|top| !top.is_folder()).count();
                     }
                     for top in &tops {
                         if *unpack && self.unpack(top, &tree, &copy.destination, chown)? {
@@ -389,6 +387,12 @@ impl Work<'_> {
                 }
                 (Source::Files { .. } | Source::Url { .. } | Source::Git(_), _) => {}
             }
+        }
+        if files_to_one_place > 1 {
+            let place = &copy.destination;
+            self.warn(&format!(
+                "{files_to_one_place} files become `{place}`, and only the last one stays: `{place}/` is a folder for all"
+            ));
         }
         Ok(scratch.upper)
     }

@@ -239,6 +239,11 @@ fn wildcards_are_part_by_part_and_may_mean_nothing() {
     assert_eq!(meant("/*/*.md"), ["x.md", "x.md"]);
     assert_eq!(meant("/[ab].txt"), ["a.txt", "b.txt"]);
     assert_eq!(meant("/none*"), [""; 0]);
+    assert_eq!(meant("/*/none/*"), [""; 0]);
+    for path in ["/none/*", "/a.txt/*"] {
+        let missing = format!("`{}` is not there", path.trim_end_matches("/*"));
+        assert_eq!(place.tops(path, "", &[], None).unwrap_err(), missing);
+    }
     symlink("d", place.0.join("context/link")).unwrap();
     assert_eq!(meant("/link/*.md"), ["x.md"]);
     assert_eq!(meant("/l*"), ["link", "link/deep", "link/deep/x.md", "link/x.md"]);

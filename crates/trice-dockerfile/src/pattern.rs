@@ -56,7 +56,8 @@ pub struct Patterns {
 /// What patterns say of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// Which of them match it, or something above it.
+    /// Which of them match it, or something above it. One that would have changed nothing there was not asked, and does
+    /// not count for what lies below: `!dir` brings back nothing of it that an earlier pattern leaves out only later.
     matched: Vec<bool>,
     /// It is meant.
     pub is_matched: bool,
@@ -111,7 +112,7 @@ impl Patterns {
     pub fn verdict(&self, path: &str, above: &Verdict) -> Verdict {
         let mut verdict = Verdict { matched: Vec::with_capacity(self.patterns.len()), is_matched: false };
         for (pattern, above) in self.patterns.iter().zip(&above.matched) {
-            let matched = *above || pattern.matches(path);
+            let matched = *above || pattern.is_exception == verdict.is_matched && pattern.matches(path);
             if matched {
                 verdict.is_matched = !pattern.is_exception;
             }
@@ -412,6 +413,14 @@ mod tests {
         ];
         let matched: Vec<&str> = paths.into_iter().filter(|path| patterns.is_match(path)).collect();
         assert_eq!(matched, ["a.md", "docs", "docs/a", "docs/keep/but", "build/x", "# none"]);
+    }
+
+    #[test]
+    fn an_exception_that_was_not_asked_for_a_folder_says_nothing_of_what_is_in_it() {
+        let patterns = Patterns::of_file("**/deep\n!dir\n").unwrap();
+        assert!(patterns.is_match("dir/deep") && !patterns.is_match("dir/sub"));
+        let patterns = Patterns::of_file("dir\n**/deep\n!dir\n").unwrap();
+        assert!(!patterns.is_match("dir/deep") && !patterns.is_match("dir/sub"));
     }
 
     #[test]
