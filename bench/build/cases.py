@@ -252,4 +252,9 @@ CASES = {
     "glob-ignored-in-part": case("FROM bb\nCOPY dir/* /x/\n", files={".dockerignore": "dir\n!dir/sub/three\n"}),
     "ignore-6": case("FROM bb\nCOPY . /c\nCOPY dir/s* /s/\n", files={".dockerignore": "**/deep\n!dir\n*/*.md\n!docs\n"}),
     "ignore-7": case("FROM bb\nCOPY . /c\n", files={".dockerignore": "dir\n!dir\n**/t*\ndocs\n!docs\n*/x.md\n"}),
+    "arg-env-stages": case("FROM bb AS a\nENV P=e\nARG P=1\nRUN echo 1 $P > /1\nFROM a\nRUN echo 2 $P > /2\nARG P\nRUN echo 3 $P > /3\nARG P=5\nRUN echo 4 $P > /4\n"),
+    "arg-env-given": case("FROM bb AS a\nENV P=e\nARG P=1\nRUN echo 1 $P > /1\nFROM a\nRUN echo 2 $P > /2\nARG P\nRUN echo 3 $P > /3\n", args={"P": "given"}),
+    "arg-env-later": case("FROM bb AS a\nARG P=1\nENV P=e\nRUN echo 1 $P > /1\nFROM a\nRUN echo 2 $P > /2\nENV P=f\nRUN echo 3 $P > /3\nARG P=6\nRUN echo 4 $P > /4\n"),
+    "ignore-nothing-left": case("FROM bb\nCOPY dir /x\n", files={".dockerignore": "*\n!dir/one\ndir/*\n"}),
+    "ignore-nothing-left-glob": case("FROM bb\nCOPY d* /x/\nRUN --mount=target=/m ls -R /m > /y\n", files={".dockerignore": "*\n!dir/one\n!docs/keep.md\ndir/*\n"}),
 }

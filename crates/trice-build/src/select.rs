@@ -161,8 +161,16 @@ impl Origin {
         if self.ignored.is_empty() || text.is_empty() || !self.ignored.is_match(&text) {
             return false;
         }
-        let is_folder = || self.stat(path).ok().flatten().is_some_and(|stat| is_folder(&stat));
-        !self.ignored.may_except_below(&text) || !is_folder()
+        !self.ignored.may_except_below(&text) || !self.has_something_left(path)
+    }
+
+    /// Tells whether a folder that a context leaves out has something that it does not.
+    fn has_something_left(&self, path: &Path) -> bool {
+        let Ok(folder) = self.tree.open_to_read(path) else { return false };
+        let mut walk = Walk { origin: self, excluded: &Patterns::default(), kept: None, items: Vec::new() };
+        let verdicts = walk.verdicts_of(path);
+        // What cannot be read is told when it is copied.
+        walk.folder(folder.as_fd(), Path::new(""), path, &verdicts).is_err() || !walk.items.is_empty()
     }
 
     fn missing(&self, path: &Path) -> SelectError {

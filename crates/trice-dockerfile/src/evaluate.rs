@@ -161,6 +161,11 @@ impl Walk<'_> {
                 let platform = platform.unwrap_or(base.platform);
                 let mut state = State { index, platform, has_cmd: false, total, count: 0, ..base };
                 state.document.config.on_build = None;
+                // Its arguments go on, but what its image says comes before them, as with any other base.
+                for line in state.document.config.env.iter().flatten() {
+                    let (key, value) = line.split_once('=').unwrap_or((line, ""));
+                    set(&mut state.env, key, value);
+                }
                 return state;
             }
             StageBase::Outside(outside) | StageBase::Instead(outside) => {

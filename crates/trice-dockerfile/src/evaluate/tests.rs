@@ -249,6 +249,17 @@ fn arguments_are_seen_from_their_line_on_and_by_stages_on_top() {
     * RUN |3 X=x G=g X2=x /bin/sh -c two # buildkit
     * RUN |3 X=x G=g X2=x /bin/sh -c three # buildkit
     ");
+    // A stage on top begins with what the image says of the variable.
+    let source = "FROM a AS b\nENV V=env\nARG V=arg\nRUN one\nFROM b\nRUN two\nARG V\nRUN three";
+    let given = Wanted { args: [("V".to_owned(), "given".to_owned())].into(), ..wanted() };
+    insta::assert_snapshot!(history(&graph_with(source, &given, "{}").unwrap()), @"
+    - ENV V=env
+    - ARG V=given
+    * RUN |1 V=given /bin/sh -c one # buildkit
+    * RUN |1 V=env /bin/sh -c two # buildkit
+    - ARG V=given
+    * RUN |1 V=given /bin/sh -c three # buildkit
+    ");
 }
 
 #[test]
