@@ -257,4 +257,5 @@ CASES = {
     "arg-env-later": case("FROM bb AS a\nARG P=1\nENV P=e\nRUN echo 1 $P > /1\nFROM a\nRUN echo 2 $P > /2\nENV P=f\nRUN echo 3 $P > /3\nARG P=6\nRUN echo 4 $P > /4\n"),
     "ignore-nothing-left": case("FROM bb\nCOPY dir /x\n", files={".dockerignore": "*\n!dir/one\ndir/*\n"}),
     "ignore-nothing-left-glob": case("FROM bb\nCOPY d* /x/\nRUN --mount=target=/m ls -R /m > /y\n", files={".dockerignore": "*\n!dir/one\n!docs/keep.md\ndir/*\n"}),
+    "ignore-file": case("FROM bb\nCOPY dir/sub/deep/four /x\n", files={".dockerignore": "**/deep\n!dir/sub/\n"}),
 }

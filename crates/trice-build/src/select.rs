@@ -164,8 +164,11 @@ impl Origin {
         !self.ignored.may_except_below(&text) || !self.has_something_left(path)
     }
 
-    /// Tells whether a folder that a context leaves out has something that it does not.
+    /// Tells whether what a context leaves out is a folder that has something that it does not.
     fn has_something_left(&self, path: &Path) -> bool {
+        if !self.stat(path).ok().flatten().is_some_and(|stat| is_folder(&stat)) {
+            return false;
+        }
         let Ok(folder) = self.tree.open_to_read(path) else { return false };
         let mut walk = Walk { origin: self, excluded: &Patterns::default(), kept: None, items: Vec::new() };
         let verdicts = walk.verdicts_of(path);

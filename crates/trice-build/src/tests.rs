@@ -270,6 +270,7 @@ fn what_is_ignored_is_not_there_whatever_way_leads_to_it() {
         );
     }
     assert_eq!(meant("/way/keep/k").unwrap(), ["k"]);
+    assert!(place.tops("/secret/key", "**/key\n!secret\n", &[], None).is_err());
     // What may be left of a folder by what is written is not what is left of it.
     let meant_of_none = |path: &str| place.tops(path, "*\n!secret/none\n!n/m\n", &[], None);
     assert!(meant_of_none("/secret").unwrap_err().ends_with("`.dockerignore` leaves it out"));
