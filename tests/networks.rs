@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use rustix::mount::{MountPropagationFlags, mount_change};
@@ -125,6 +125,25 @@ fn another_resolver_of_the_hosts_is_asked_from_then_on() {
         assert_eq!(found(), "192.0.2.1\n");
         ask_at("127.0.0.3");
         nets.wait_for("the other resolver to be asked", || found() == "192.0.2.2\n");
+    });
+}
+
+#[test]
+fn a_connection_that_has_something_left_to_say_keeps_nothing_of_its_container() {
+    let text = "name: nets\nservices:\n  web: { image: 'rootfs:/', stop_grace_period: 0s, extra_hosts: [gate=host-gateway], \
+        command: [bash, -c, 'cat /dev/zero > /dev/tcp/gate/7100'] }\n";
+    scenario_of(text, |nets| {
+        let listening = TcpListener::bind("0.0.0.0:7100").unwrap();
+        nets.trice("up -d").success();
+        // Nobody reads what it says: it stays with the kernel when the container dies.
+        let _silent = listening.accept().unwrap();
+        nets.wait_for("the connection to be stuck", || {
+            let connections = nets.shell("web", "cat /proc/net/tcp");
+            connections.lines().any(|line| line.contains(":1BBC 01 ") && !line.contains(":1BBC 01 00000000:"))
+        });
+        nets.trice("down").success();
+        nets.must_be_gone();
+        assert!(nets.log().contains("removed links that connections had kept count=1"), "{}", nets.log());
     });
 }
 

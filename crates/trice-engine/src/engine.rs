@@ -94,6 +94,8 @@ pub(crate) struct Engine {
     pub(crate) after_leaving: BTreeMap<NetworkName, Vec<(Job, Destination)>>,
     /// Sockets of ports that the keeper is about to let go of, with the turn in which they became free.
     pub(crate) parting: BTreeMap<HostSide, (u64, OwnedFd)>,
+    /// Links of instances that have been cut off, until they have gone.
+    pub(crate) lingering: Vec<LinkName>,
     /// Names under which the keeper tells exits that are then in the store.
     pub(crate) forgotten: Vec<String>,
     /// Steps that are over, or ended at once.
@@ -165,6 +167,7 @@ impl Engine {
             sync_is_due: false,
             jobs: Vec::new(),
             after_leaving: BTreeMap::new(),
+            lingering: Vec::new(),
             parting: BTreeMap::new(),
             forgotten: Vec::new(),
             over: Vec::new(),
@@ -231,6 +234,11 @@ impl Engine {
             Event::NetworkSettled => return self.network_settled(),
             Event::ResolversChanged => return self.resolvers_changed(),
             Event::PortsFree { turn } => self.parting.retain(|_, (since, _)| *since != turn),
+            Event::LinksDue => {
+                self.remove_links();
+                return Handled::Nothing;
+            }
+            Event::LinksGone(count) => self.links_gone(count),
             Event::TrashDue => self.empty_trash(),
             Event::SyncDue => {
                 self.sync();
@@ -381,6 +389,7 @@ impl Engine {
             && !self.world.has_processes()
             && self.world.homes.is_empty()
             && self.world.leaving.is_empty()
+            && self.lingering.is_empty()
             && self.lanes.values().all(|lane| lane.is_empty())
             && self.followers.is_empty()
     }

@@ -72,6 +72,10 @@ pub(crate) enum Event {
     ResolversChanged,
     /// The keeper has let go of the ports that became free in that turn.
     PortsFree { turn: u64 },
+    /// Links were cut off a moment ago.
+    LinksDue,
+    /// So many of them have gone.
+    LinksGone(usize),
     /// Somebody threw something away a while ago.
     TrashDue,
     /// What was written lazily is to be brought to the disk.

@@ -6,6 +6,7 @@
 //!   advance steps operation execution waiting       what was asked for, on its way
 //!   life probe succession                           what happens by itself
 //!   projection observe                              names and packet filters; the machine before a decision
+//!   lingering                                       links that do not go by themselves
 //!   surroundings                                    what others do to the host's network meanwhile
 //! perform ── backends seed  one action, one back-end call
 //! serve answer follow session handover pipe body    the socket
@@ -42,6 +43,7 @@ mod identity;
 mod images;
 mod inside;
 mod life;
+mod lingering;
 mod observe;
 mod operation;
 mod perform;

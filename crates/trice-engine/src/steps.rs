@@ -289,7 +289,11 @@ impl Engine {
                     there.spec.clone_from(spec);
                 }
             }
-            (Action::DisconnectInstance(name), _) => drop(self.world.found.instances.remove(name)),
+            (Action::DisconnectInstance(name), _) => {
+                if let Some(instance) = self.world.found.instances.remove(name) {
+                    self.let_links_go(&instance.spec);
+                }
+            }
             (Action::CreateContainer(spec), outcome) => {
                 // The start of one whose keeper has died makes another one.
                 if let Outcome::Prepared(prepared) = outcome

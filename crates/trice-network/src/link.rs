@@ -39,19 +39,15 @@ pub enum LinkError {
 /// Two engines that use it at the same time remove each other's links, which both were about to do anyway.
 const DOOMED: u32 = u32::from_be_bytes(*b"tric");
 
-/// Removes all links whose names begin with `prefix`, bridges and pairs alike, and returns how many there were.
-///
-/// This is for what a crash has left. What is in use by a container is removed too.
+/// Removes those of `links` that are there, pairs with both ends, and returns how many there were.
 ///
 /// # Errors
 /// [`LinkError`], with what the kernel said.
-pub fn remove_links(prefix: &str) -> Result<usize, LinkError> {
+pub fn remove_links(links: &[LinkName]) -> Result<usize, LinkError> {
     let mut netlink = Netlink::open(NetlinkFamily::Route).map_err(LinkError::List)?;
-    let links = dump(&mut netlink, None).map_err(LinkError::List)?;
-    let doomed: Vec<u32> =
-        links.iter().filter(|link| link.name.starts_with(prefix)).map(|link| link.index).collect();
-    remove(&mut netlink, &doomed)?;
-    Ok(doomed.len())
+    let there: Vec<u32> = links.iter().filter_map(|link| index_of(&netlink, link)).collect();
+    remove(&mut netlink, &there)?;
+    Ok(there.len())
 }
 
 /// What this crate wants to know of a link.

@@ -1,13 +1,14 @@
 //! Instances: namespaces on networks.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::net::{TcpStream, UdpSocket};
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use trice_model::port::Protocol::{Sctp, Tcp, Udp};
 use trice_network::instance::{InstanceError, connect, cut_off, reopen_dns, verify};
+use trice_network::link::remove_links;
 use trice_network::port::{PortError, reserve_port};
 
 use crate::place::{Place, SILENCE, SOON, ask_udp_from, owned_tables_persist, spoken, wait_for, wait_until};
@@ -123,6 +124,26 @@ fn cutting_off_silences_an_instance_at_once_and_dropping_its_namespace_leaves_no
         !world.host.ip("-o link show").contains(end.host_link().unwrap().as_str())
     });
     world.host.run(|| cut_off(&end)).unwrap();
+}
+
+#[test]
+fn links_that_connections_with_something_left_to_say_keep_are_removed() {
+    let world = World::new(&["front"]);
+    let a = world.instance("a", &["front"], 2);
+    // Whoever listens reads nothing, so that what was written stays with the kernel when the writer dies.
+    let _listening = world.host.run(|| TcpListener::bind("10.77.1.1:7000").unwrap());
+    a.place.run(|| {
+        let mut stream = TcpStream::connect("10.77.1.1:7000").unwrap();
+        stream.set_nonblocking(true).unwrap();
+        while stream.write(&[0; 4096]).is_ok() {}
+    });
+    let end = a.spec.endpoints[0].clone();
+    world.host.run(|| cut_off(&end)).unwrap();
+    drop(a);
+    let links = [end.host_link().unwrap().clone()];
+    assert_eq!(world.host.run(|| remove_links(&links)).unwrap(), 1, "the namespace is still there");
+    assert!(!world.host.ip("-o link show").contains(links[0].as_str()));
+    assert_eq!(world.host.run(|| remove_links(&links)).unwrap(), 0);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use trice_network::bridge::{BridgeError, create_network, observe_networks, remove_networks};
 use trice_network::host::observe_host;
-use trice_network::link::remove_links;
 
 use crate::place::Place;
 use crate::world::World;
@@ -79,16 +78,6 @@ fn networks_are_removed_together_with_nothing_else_and_may_be_gone_already() {
         assert!(links.contains("lan0"), "{links}");
     }
     assert!(world.host.run(|| observe_networks(&specs)).unwrap().iter().all(|network| !network.present));
-}
-
-#[test]
-fn links_that_a_crash_has_left_are_removed_by_the_beginning_of_their_names() {
-    let world = World::new(&["front", "back"]);
-    let _instance = world.instance("a", &["front", "back"], 2);
-    assert_eq!(world.host.run(|| remove_links("trtest")).unwrap(), 4);
-    assert_eq!(world.host.run(|| remove_links("trtest")).unwrap(), 0);
-    let links = world.host.ip("-o link show");
-    assert!(!links.contains("trtest") && links.contains("lan0"), "{links}");
 }
 
 #[test]

@@ -206,7 +206,9 @@ impl Engine {
 
     /// Takes in that a step is off the network.
     pub(crate) fn place_left(&mut self, step: &InstanceName) {
-        self.world.found.building.steps.remove(step);
+        if let Some(spec) = self.world.found.building.steps.remove(step) {
+            self.let_links_go(&spec);
+        }
         self.ground.changed = true;
     }
 
