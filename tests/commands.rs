@@ -406,6 +406,70 @@ fn containers_stop_start_restart_and_are_killed() {
 }
 
 #[test]
+fn containers_are_held_still_until_they_are_let_go_or_stopped_whoever_dies() {
+    let text = "name: desk\nx-s: &s { image: 'rootfs:/', stop_grace_period: 30s, \
+        command: [sh, -c, 'trap \"exit 7\" TERM; while :; do sleep 0.01; done'] }\n\
+        services:\n  one: { <<: *s, healthcheck: { test: [CMD, 'true'], interval: 100ms, timeout: 1s, retries: 1 } }\n  other: *s\n";
+    scenario_of(text, |desk| {
+        desk.trice("up -d --wait").success();
+        let freezer = desk.freezer("desk-one-1");
+        let is_still = || fs::read_to_string(&freezer).unwrap() == "1\n";
+        let file = desk.home().join("events");
+        let mut listening = desk.command(&["events", "--json", "other"]);
+        let mut listening = listening.stdout(fs::File::create(&file).unwrap()).spawn().unwrap();
+        let heard =
+            |action: &str| fs::read_to_string(&file).unwrap().contains(&format!("\"action\":\"{action}\""));
+        assert_eq!(desk.trice("pause one").success().stderr(), " Container desk-one-1  Paused\n");
+        assert!(is_still());
+        for role in ["trice-engine", "trice-keeper"] {
+            desk.kill(role);
+            assert_eq!(desk.states(), ["desk-one-1 paused", "desk-other-1 running"]);
+            assert!(is_still(), "after the death of {role}");
+        }
+        assert!(desk.members("Status")["desk-one-1"].ends_with(" (Paused)"));
+        let told = desk.trice("exec -T one true").code(1).stderr();
+        assert!(told.contains("container desk-one-1 is paused") && told.contains("trice unpause"), "{told}");
+        // The others are held still all the same.
+        let told = desk.trice("pause").code(1).stderr();
+        assert!(
+            told.contains("desk-other-1  Paused") && told.contains("desk-one-1 is paused already"),
+            "{told}"
+        );
+        for line in ["ps -q", "ps --status paused -q"] {
+            assert_eq!(desk.trice(line).success().stdout().lines().count(), 2, "{line}");
+        }
+        assert!(desk.trice("ls").success().stdout().contains("paused(2)"));
+        desk.trice("unpause other").success();
+        desk.wait_for("both to be heard of", || {
+            desk.trice("pause other").success();
+            desk.trice("unpause other").success();
+            heard("pause") && heard("unpause")
+        });
+        rustix::process::kill_process(rustix::process::Pid::from_child(&listening), Signal::INT).unwrap();
+        listening.wait().unwrap();
+        assert_eq!(desk.trice("unpause").code(1).stderr().matches("Unpaused").count(), 1);
+        assert!(!is_still());
+        assert_eq!(desk.members("Health")["desk-one-1"], "healthy", "probes are held still too");
+        desk.shell("one", "true");
+        // Whoever is asked to end hears it.
+        desk.trice("pause").success();
+        desk.trice("stop one").success();
+        assert_eq!(desk.members("ExitCode")["desk-one-1"], "7");
+        assert_eq!(desk.states(), ["desk-one-1 exited", "desk-other-1 paused"]);
+        desk.trice("start one").success();
+        assert_eq!(desk.states(), ["desk-one-1 running", "desk-other-1 paused"]);
+        desk.trice("kill other").success();
+        desk.wait_for("its end", || desk.members("ExitCode")["desk-other-1"] == "137");
+        assert!(
+            desk.trice("pause other").success().stderr().contains("no container of project desk is running")
+        );
+        desk.trice("pause one").success();
+        desk.trice("down").success();
+        desk.must_be_gone();
+    });
+}
+
+#[test]
 fn what_is_just_being_started_again_is_stopped_too() {
     let restless = "name: restless\nservices:\n  flea:\n    image: rootfs:/\n    network_mode: none\n    \
         restart: always\n    scale: 30\n    volumes: ['./gate:/gate']\n    \

@@ -5,8 +5,6 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use serde_json::Value;
-use trice_plan::realm::Realm;
-use trice_test::traces;
 
 use crate::registry::{Layout, Registry, run};
 use crate::scenario::{Ran, Scenario, scenario_of};
@@ -323,15 +321,7 @@ fn a_container_stands_still_while_it_becomes_an_image_and_goes_on_whoever_dies()
             shop.wait_for("it to go on", || count() > before);
         };
         shop.wait_for("it to count", || count() > 0);
-        let id = &shop.ids()["shop-web-1"];
-        let groups = traces::cgroups(Realm::new(&shop.run_directory(), "").tag());
-        let groups = groups.iter().filter_map(|line| line.strip_prefix("cgroup ")).map(Path::new);
-        let of_container = |group: &&Path| {
-            group.file_name().is_some_and(|name| name.to_str().is_some_and(|name| name.starts_with(id)))
-        };
-        // Only a group of v2 can stand still.
-        let mut switches = groups.filter(of_container).map(|group| group.join("cgroup.freeze"));
-        let switch = switches.find(|switch| switch.exists()).expect("this test needs cgroup v2");
+        let switch = shop.freezer("shop-web-1");
         let stands_still = || fs::read_to_string(&switch).unwrap() == "1\n";
         let commit = shop.begin("commit --pause=false web made:1");
         let mut stood_still = false;

@@ -198,6 +198,19 @@ impl Scenario {
         kill_process(Pid::from_raw(init).expect("a process has a number"), Signal::KILL).expect("kill it");
     }
 
+    /// Returns the file that says whether a container is held still, and has it held still.
+    pub(crate) fn freezer(&self, container: &str) -> PathBuf {
+        let id = &self.ids()[container];
+        let groups = traces::cgroups(Realm::new(&self.run_directory(), "").tag());
+        let groups = groups.iter().filter_map(|line| line.strip_prefix("cgroup ")).map(Path::new);
+        let of_container = |group: &&Path| {
+            group.file_name().is_some_and(|name| name.to_str().is_some_and(|name| name.starts_with(id)))
+        };
+        // Only a group of v2 can stand still.
+        let mut switches = groups.filter(of_container).map(|group| group.join("cgroup.freeze"));
+        switches.find(|switch| switch.exists()).expect("this test needs cgroup v2")
+    }
+
     /// Waits until `condition` holds.
     pub(crate) fn wait_for(&self, what: &str, mut condition: impl FnMut() -> bool) {
         until(what, || condition().then_some(()));

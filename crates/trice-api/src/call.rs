@@ -14,7 +14,7 @@ use trice_model::time::Timestamp;
 
 use crate::event::{ContainerEvent, OperationEvent};
 use crate::stream::StreamNotice;
-use crate::view::{ContainerView, EngineView, FindingView, NetworkView, PlanView, ProjectView};
+use crate::view::{ContainerView, EngineView, FindingView, NetworkView, PauseView, PlanView, ProjectView};
 
 /// A request.
 pub trait Call: Serialize + DeserializeOwned + JsonSchema {
@@ -141,6 +141,20 @@ pub struct Kill {
 impl Call for Kill {
     const PATH: &'static str = "kill";
     type Answer = Vec<ContainerName>;
+}
+
+/// Hold the processes of the running ones still, or let them go on. Answer: which ones did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pause {
+    /// Which.
+    pub of: Selection,
+    /// They are held still.
+    pub paused: bool,
+}
+
+impl Call for Pause {
+    const PATH: &'static str = "pause";
+    type Answer = PauseView;
 }
 
 /// Tell what happens to containers from now on. Answer: lines, without end.

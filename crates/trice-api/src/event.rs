@@ -117,6 +117,10 @@ pub enum ContainerChange {
     Healthy,
     /// Its probe says that it does not.
     Unhealthy,
+    /// Its processes are held still.
+    Paused,
+    /// They go on.
+    Unpaused,
     /// It is gone.
     Removed,
 }

@@ -30,6 +30,7 @@ fn schema() -> Value {
     add::<call::Examine>(&mut generator, &mut calls);
     add::<call::Describe>(&mut generator, &mut calls);
     add::<call::Kill>(&mut generator, &mut calls);
+    add::<call::Pause>(&mut generator, &mut calls);
     add::<call::Watch>(&mut generator, &mut calls);
     add::<call::Logs>(&mut generator, &mut calls);
     add::<call::Exec>(&mut generator, &mut calls);

@@ -140,10 +140,30 @@ pub struct PlanView {
     pub empty: bool,
 }
 
+/// What became of containers that were to be held still, or to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PauseView {
+    /// Those that are, or do.
+    pub reached: Vec<ContainerName>,
+    /// Those that were, or did, before.
+    pub already: Vec<ContainerName>,
+}
+
+impl PauseView {
+    /// Returns it in the order of the names.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        self.reached.sort();
+        self.already.sort();
+        self
+    }
+}
+
 /// Returns the word for a state.
 pub fn state_word(state: &ContainerState) -> &'static str {
     match state {
         ContainerState::Created => "created",
+        ContainerState::Running { paused: true, .. } => "paused",
         ContainerState::Running { .. } => "running",
         ContainerState::Restarting { .. } => "restarting",
         ContainerState::Exited { .. } => "exited",

@@ -305,12 +305,12 @@ impl Stages {
     }
 }
 
-/// Returns what an instruction takes files of.
 /// Tells whether a reference is one to files of the machine that builds.
 fn is_on_this_machine(reference: &str) -> bool {
     reference.parse().is_ok_and(|reference| !matches!(reference, ImageRef::Registry(_)))
 }
 
+/// Returns what an instruction takes files of.
 fn froms(instruction: &Instruction) -> Vec<String> {
     match instruction {
         Instruction::Copy(copy) => copy.from.iter().cloned().collect(),

@@ -47,6 +47,8 @@ impl Engine {
             Question::Kill(call, reply) => {
                 let _ = reply.send(self.kill(&call));
             }
+            Question::Pause(call, reply) => self.pause(&call, reply),
+            Question::GoOn(container) => self.go_on(&container),
             Question::Watch(call, watcher) => self.watchers.push((call.of, watcher)),
             Question::Enter(name, reply) => {
                 let _ = reply.send(self.enter(&name));
@@ -86,7 +88,7 @@ impl Engine {
         Ok(PlanView { text: plan.to_string(), json, empty: plan.steps.is_empty() })
     }
 
-    fn selected(&self, of: &call::Selection) -> impl Iterator<Item = &ObservedContainer> {
+    pub(crate) fn selected(&self, of: &call::Selection) -> impl Iterator<Item = &ObservedContainer> {
         self.world.found.containers.values().filter(move |container| {
             let spec = &container.spec;
             selects(of, &spec.project, &spec.service, &spec.name)
@@ -214,6 +216,7 @@ impl Engine {
         };
         Ok(Entrance {
             spec: container.spec.clone(),
+            paused: container.is_paused(),
             init: copy(&process.pidfd)?,
             terminal: process.terminal.as_ref().map(copy).transpose()?,
         })

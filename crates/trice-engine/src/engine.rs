@@ -234,6 +234,7 @@ impl Engine {
             Event::NetworkSettled => return self.network_settled(),
             Event::ResolversChanged => return self.resolvers_changed(),
             Event::PortsFree { turn } => self.parting.retain(|_, (since, _)| *since != turn),
+            Event::Held(held) => self.held_still(held),
             Event::LinksDue => {
                 self.remove_links();
                 return Handled::Nothing;

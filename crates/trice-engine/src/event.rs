@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use trice_api::call;
 use trice_api::event::{Amount, ContainerEvent, OperationEvent};
 use trice_api::fault::Fault;
-use trice_api::view::{ContainerView, FindingView, NetworkView, PlanView, ProjectView};
+use trice_api::view::{ContainerView, FindingView, NetworkView, PauseView, PlanView, ProjectView};
 use trice_image::images::remove::Roots;
 use trice_model::container::{ContainerSpec, ExitStatus};
 use trice_model::id::ContainerId;
@@ -20,6 +20,7 @@ use trice_runtime::keeper::link::Told;
 use crate::build::ground::Place;
 use crate::images::removal::Removal;
 use crate::inside::Inside;
+use crate::pause::Held;
 use crate::perform::Outcome;
 use crate::system::MountedVolumes;
 
@@ -72,6 +73,8 @@ pub(crate) enum Event {
     ResolversChanged,
     /// The keeper has let go of the ports that became free in that turn.
     PortsFree { turn: u64 },
+    /// Containers are held still.
+    Held(Held),
     /// Links were cut off a moment ago.
     LinksDue,
     /// So many of them have gone.
@@ -109,6 +112,10 @@ pub(crate) enum Question {
     Examine(oneshot::Sender<Result<Vec<FindingView>, Fault>>),
     /// Send a signal.
     Kill(call::Kill, oneshot::Sender<Vec<ContainerName>>),
+    /// Hold containers still, or let them go on.
+    Pause(call::Pause, oneshot::Sender<Result<PauseView, Fault>>),
+    /// One was held still for a while.
+    GoOn(ContainerId),
     /// Tell what happens.
     Watch(call::Watch, mpsc::UnboundedSender<ContainerEvent>),
     /// Give what a process in a container needs.
@@ -138,6 +145,8 @@ pub(crate) enum Question {
 pub(crate) struct Entrance {
     /// The container.
     pub(crate) spec: ContainerSpec,
+    /// It is held still.
+    pub(crate) paused: bool,
     /// Its init.
     pub(crate) init: OwnedFd,
     /// The outer end of its terminal, if it has one.

@@ -5,6 +5,7 @@
 //! engine ── event           the loop: what can happen, and its one owner
 //!   advance steps operation execution waiting       what was asked for, on its way
 //!   life probe succession                           what happens by itself
+//!   pause                                           what is held still
 //!   projection observe                              names and packet filters; the machine before a decision
 //!   lingering                                       links that do not go by themselves
 //!   surroundings                                    what others do to the host's network meanwhile
@@ -46,6 +47,7 @@ mod life;
 mod lingering;
 mod observe;
 mod operation;
+mod pause;
 mod perform;
 mod pipe;
 mod probe;

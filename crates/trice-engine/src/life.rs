@@ -158,6 +158,7 @@ impl Engine {
     pub(crate) fn begin_stop(&mut self, id: &ContainerId, signal: Signal, grace: Duration) {
         // One that waits for its start ends with the descriptor that it waits on.
         self.world.prepared.remove(id);
+        self.unpause(id); // it would not hear the signal
         let Some(container) = self.world.found.containers.get_mut(id) else { return };
         container.asked_to_stop = true;
         if let ContainerState::Restarting { exit, .. } = container.state {

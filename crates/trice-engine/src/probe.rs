@@ -39,6 +39,9 @@ impl Engine {
         let Some(health) = container.spec.health.clone() else { return };
         let same_run = |process: &&crate::world::Process| process.run == run && !process.ending;
         let Some(process) = self.world.processes.get(id).filter(same_run) else { return };
+        if container.is_paused() {
+            return self.later(health.interval, Event::ProbeDue { container: id.clone(), run });
+        }
         let (spec, init) = (container.spec.clone(), process.pidfd.clone());
         let key = format!("probe/{}/{}", id.short(), self.next_serial());
         let (sender, ended) = oneshot::channel();
@@ -57,6 +60,10 @@ impl Engine {
         let same_run = |process: &&mut crate::world::Process| process.run == run && !process.ending;
         let Some(process) = self.world.processes.get_mut(id).filter(same_run) else { return };
         let Some(before) = process.probes else { return };
+        // Held still together with the container, it says nothing.
+        if container.is_paused() {
+            return self.later(health.interval, Event::ProbeDue { container: id.clone(), run });
+        }
         let now = now();
         // A probe began no earlier than its timeout ago.
         let began_at =

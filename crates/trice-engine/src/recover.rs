@@ -233,9 +233,7 @@ fn take_back_process(engine: &mut Engine, id: &ContainerId, inventory: &mut Inve
         let what = format!("start container {}", id.short());
         return engine.start_failed(id, &failure::of_container(&what, &error));
     }
-    if let Some(container) = engine.world.found.containers.get(id) {
-        engine.backends.containers.thaw(&container.spec); // somebody may have died while it was committed
-    }
+    engine.go_on(id); // somebody may have died while it was committed
     let (pidfd, run) = (Arc::new(pidfd), engine.next_serial());
     let terminal_key = format!("{id}/terminal");
     let terminal =

@@ -203,6 +203,10 @@ async fn route(request: Request<Incoming>, service: Service) -> Result<Answer, F
             let call: call::Kill = read(request).await?;
             json(&service.ask_for(|reply| Question::Kill(call, reply)).await?)
         }
+        call::Pause::PATH => {
+            let call: call::Pause = read(request).await?;
+            json(&service.ask_for(|reply| Question::Pause(call, reply)).await??)
+        }
         call::Watch::PATH => {
             let call: call::Watch = read(request).await?;
             Ok(lines(service.watch(call.of)))

@@ -147,6 +147,10 @@ async fn exec(
     let entrance = service.ask_for(|reply| Question::Enter(call.container, reply)).await??;
     let stdio = stdio(&call.process, descriptors)?;
     let name = entrance.spec.name.clone();
+    if entrance.paused {
+        let fault = Fault::new(Code::Start, format!("container {name} is paused: nothing runs in it"));
+        return Err(fault.hint("`trice unpause` lets it go on"));
+    }
     let process = call.process.over(&entrance.spec.process);
     let exec = ExecSpec { container: entrance.spec.id.clone(), process };
     let inside = Arc::new((entrance, exec, stdio));
@@ -305,6 +309,8 @@ async fn changed(
         ContainerChange::Created
         | ContainerChange::Healthy
         | ContainerChange::Unhealthy
+        | ContainerChange::Paused
+        | ContainerChange::Unpaused
         | ContainerChange::Removed => Ok(None),
     }
 }

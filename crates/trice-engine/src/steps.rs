@@ -139,7 +139,7 @@ impl Engine {
             return Err(Fault::new(Code::NotFound, format!("container {} is gone", id.short())));
         };
         let health = container.spec.health.as_ref().map(|_| trice_model::health::Health::Starting);
-        container.state = ContainerState::Running { health };
+        container.state = ContainerState::Running { health, paused: false };
         container.started_at = Some(now());
         container.restarts = tally.restarts;
         container.asked_to_stop = false;

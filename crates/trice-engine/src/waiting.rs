@@ -37,14 +37,14 @@ pub(crate) fn look(container: Option<&ObservedContainer>, until: Until) -> Outlo
 
 fn healthy(container: &ObservedContainer) -> Outlook {
     match container.state {
-        ContainerState::Running { health: Some(Health::Healthy) } => Outlook::Met,
-        ContainerState::Running { health: Some(Health::Unhealthy) } => {
+        ContainerState::Running { health: Some(Health::Healthy), .. } => Outlook::Met,
+        ContainerState::Running { health: Some(Health::Unhealthy), .. } => {
             Outlook::Failed("is unhealthy".to_owned())
         }
-        ContainerState::Running { health: None } => {
+        ContainerState::Running { health: None, .. } => {
             Outlook::Failed("has no health check to wait for".to_owned())
         }
-        ContainerState::Running { health: Some(Health::Starting) }
+        ContainerState::Running { health: Some(Health::Starting), .. }
         | ContainerState::Created
         | ContainerState::Restarting { .. } => Outlook::Pending,
         ContainerState::Exited { exit } => ended(exit),

@@ -152,7 +152,7 @@ impl World {
     /// Sets what a running container's probes say.
     pub(crate) fn set_health(&mut self, id: &ContainerId, health: Option<Health>) {
         if let Some(container) = self.found.containers.get_mut(id)
-            && let ContainerState::Running { health: known } = &mut container.state
+            && let ContainerState::Running { health: known, .. } = &mut container.state
         {
             *known = health;
         }

@@ -246,6 +246,13 @@ pub struct ObservedContainer {
     pub asked_to_stop: bool,
 }
 
+impl ObservedContainer {
+    /// Tells whether its processes are held still.
+    pub fn is_paused(&self) -> bool {
+        matches!(self.state, ContainerState::Running { paused: true, .. })
+    }
+}
+
 /// How a container does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -256,6 +263,9 @@ pub enum ContainerState {
     Running {
         /// What the probe says.
         health: Option<Health>,
+        /// Its processes are held still.
+        #[serde(default)]
+        paused: bool,
     },
     /// It has ended and will be started again.
     Restarting {

@@ -118,7 +118,7 @@ impl<'a> Member<'a> {
     pub(crate) fn is_open(&self, until: Until) -> bool {
         let Some(state) = self.state else { return until != Until::Healthy || self.has_probe };
         let is_healthy = match state {
-            ContainerState::Running { health } => *health == Some(Health::Healthy) || !self.has_probe,
+            ContainerState::Running { health, .. } => *health == Some(Health::Healthy) || !self.has_probe,
             ContainerState::Created | ContainerState::Restarting { .. } | ContainerState::Exited { .. } => {
                 false
             }

@@ -100,18 +100,6 @@ pub enum CgroupError {
 /// The file that says whether a v2 group's processes are held still.
 const FREEZE: &str = "cgroup.freeze";
 
-/// Processes that are held still, until this is dropped.
-#[derive(Debug)]
-#[must_use = "they go on when this is dropped"]
-pub struct Frozen(PathBuf);
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        // It is gone with its last process.
-        let _ = fs::write(&self.0, "0");
-    }
-}
-
 /// Which devices a group may open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Devices {
@@ -290,8 +278,11 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Holds every process of the group `name` still, until what is returned is dropped.
-    pub fn freeze(&self, name: &str, devices: Devices) -> Result<Frozen, CgroupError> {
+    /// Holds every process of the group `name` still, and returns when they are.
+    ///
+    /// # Errors
+    /// [`CgroupError::Freeze`]; some may be held still then.
+    pub fn freeze(&self, name: &str, devices: Devices) -> Result<(), CgroupError> {
         let Some((base, _)) = &self.v2 else {
             let source = io::Error::other("this machine has no cgroup v2 hierarchy");
             return Err(CgroupError::Freeze { path: name.into(), source });
@@ -299,12 +290,10 @@ impl Cgroups {
         let path = base.join(devices.folder()).join(name);
         let failed = |source| CgroupError::Freeze { path: path.clone(), source };
         fs::write(path.join(FREEZE), "1").map_err(failed)?;
-        let frozen = Frozen(path.join(FREEZE));
-        wait_for_event(&path, "frozen 1").map_err(failed)?;
-        Ok(frozen)
+        wait_for_event(&path, "frozen 1").map_err(failed)
     }
 
-    /// Lets the processes of the group `name` go on that somebody held still who is dead.
+    /// Lets the processes of the group `name` go on.
     pub fn thaw(&self, name: &str, devices: Devices) {
         if let Some((base, _)) = &self.v2 {
             // Without a group there is nobody to go on.

@@ -28,7 +28,7 @@ use trice_model::id::ContainerId;
 use trice_model::name::VolumeName;
 use trice_state::trash::{Trash, TrashError};
 
-use crate::cgroup::{CgroupError, Cgroups, Devices, Frozen};
+use crate::cgroup::{CgroupError, Cgroups, Devices};
 use crate::handshake::{self, Failure, Parent, Report};
 use crate::keeper::link::{Link, Spawned, is_gone};
 use crate::keeper::start::Directories;
@@ -524,12 +524,15 @@ impl Containers {
         self.cgroups.kill(id.as_str())
     }
 
-    /// Holds every process of a container still, until what is returned is dropped.
-    pub fn freeze(&self, spec: &ContainerSpec) -> Result<Frozen, CgroupError> {
+    /// Holds every process of a container still, and returns when they are.
+    ///
+    /// # Errors
+    /// [`CgroupError::Freeze`]; some may be held still then.
+    pub fn freeze(&self, spec: &ContainerSpec) -> Result<(), CgroupError> {
         self.cgroups.freeze(spec.id.as_str(), devices_of(spec))
     }
 
-    /// Lets a container go on that somebody held still who is dead.
+    /// Lets a container go on that is held still.
     pub fn thaw(&self, spec: &ContainerSpec) {
         self.cgroups.thaw(spec.id.as_str(), devices_of(spec));
     }

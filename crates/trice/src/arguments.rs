@@ -29,6 +29,7 @@ use crate::commands::login::{LoginArgs, LogoutArgs};
 use crate::commands::logs::LogsArgs;
 use crate::commands::ls::LsArgs;
 use crate::commands::network::NetworkCommand;
+use crate::commands::pause::PauseArgs;
 use crate::commands::plan::PlanArgs;
 use crate::commands::port::PortArgs;
 use crate::commands::ps::PsArgs;
@@ -132,6 +133,10 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Send a signal to containers
     Kill(KillArgs),
+    /// Hold containers still
+    Pause(PauseArgs),
+    /// Let containers go on that are held still
+    Unpause(PauseArgs),
     /// Remove containers that do not run
     Rm(RmArgs),
     /// Change the number of a service's containers

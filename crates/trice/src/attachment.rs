@@ -79,7 +79,11 @@ impl Attachment {
                 self.alive.remove(&event.container);
                 self.next()
             }
-            ContainerChange::Created | ContainerChange::Healthy | ContainerChange::Unhealthy => Next::GoOn,
+            ContainerChange::Created
+            | ContainerChange::Healthy
+            | ContainerChange::Unhealthy
+            | ContainerChange::Paused
+            | ContainerChange::Unpaused => Next::GoOn,
         }
     }
 
@@ -207,7 +211,7 @@ mod tests {
     fn what_was_not_heard_is_seen_by_looking() {
         let mut attachment = attachment(Abort::OnFailure, None);
         attachment.up_is_done();
-        let running = container("web", 1, ContainerState::Running { health: None });
+        let running = container("web", 1, ContainerState::Running { health: None, paused: false });
         let failed = ContainerState::Exited { exit: ExitStatus::Code(9) };
         let mut old = container("db", 1, failed);
         old.finished_at = Some(Timestamp(0));

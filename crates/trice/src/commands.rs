@@ -19,6 +19,7 @@ pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod network;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod port;
 pub(crate) mod ps;
@@ -64,6 +65,8 @@ pub(crate) fn carry_out(arguments: Arguments, invocation: &mut Invocation) -> Re
         Command::Wait(args) => block_on(wait::run(&args, invocation)),
         Command::Events(args) => block_on(events::run(&args, invocation)),
         Command::Kill(args) => block_on(kill::run(&args, invocation)),
+        Command::Pause(args) => block_on(pause::run(&args, true, invocation)),
+        Command::Unpause(args) => block_on(pause::run(&args, false, invocation)),
         Command::Rm(args) => block_on(rm::run(&args, invocation)),
         Command::Scale(args) => block_on(scale::run(&args, invocation)),
         Command::Port(args) => block_on(port::run(&args, invocation)),

@@ -9,8 +9,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Commands.
-const COMMANDS: [&str; 11] =
-    ["alpha", "attach", "bridge", "pause", "publish", "stats", "top", "unpause", "volumes", "watch", "viz"];
+const COMMANDS: [&str; 9] =
+    ["alpha", "attach", "bridge", "publish", "stats", "top", "volumes", "watch", "viz"];
 
 /// Flags: the command, or nothing for all of them, and how the flag is written; `=` says that it takes a
 /// value.
@@ -104,7 +104,7 @@ mod tests {
         let text = |what: &str| {
             format!("error: `{what}` is known to Docker Compose, but trice does not honour it yet")
         };
-        assert_eq!(refusal("pause web"), text("pause"));
+        assert_eq!(refusal("top web"), text("top"));
         assert_eq!(refusal("up --watch"), text("--watch"));
         assert_eq!(refusal("up -w"), text("--watch"));
         assert_eq!(refusal("events --since 1h"), text("--since"));

@@ -45,9 +45,10 @@ pub(crate) fn status(container: &ContainerView, now: Timestamp) -> String {
     let ended = container.finished_at.unwrap_or(container.created_at);
     match container.state {
         ContainerState::Created => "Created".to_owned(),
-        ContainerState::Running { health } => {
+        ContainerState::Running { health, paused } => {
             let up = roughly(now.since(container.started_at.unwrap_or(container.created_at)));
             match health {
+                _ if paused => format!("Up {up} (Paused)"),
                 None => format!("Up {up}"),
                 Some(Health::Starting) => format!("Up {up} (health: starting)"),
                 Some(Health::Healthy) => format!("Up {up} (healthy)"),
@@ -61,13 +62,13 @@ pub(crate) fn status(container: &ContainerView, now: Timestamp) -> String {
     }
 }
 
-/// Says what the probe of a running container has shown; nothing if it has none.
+/// Says what the probe of a running container has shown; nothing if it has none, or is held still.
 pub(crate) fn health(state: &ContainerState) -> &'static str {
     match state {
-        ContainerState::Running { health: Some(Health::Starting) } => "starting",
-        ContainerState::Running { health: Some(Health::Healthy) } => "healthy",
-        ContainerState::Running { health: Some(Health::Unhealthy) } => "unhealthy",
-        ContainerState::Running { health: None }
+        ContainerState::Running { health: Some(Health::Starting), paused: false } => "starting",
+        ContainerState::Running { health: Some(Health::Healthy), paused: false } => "healthy",
+        ContainerState::Running { health: Some(Health::Unhealthy), paused: false } => "unhealthy",
+        ContainerState::Running { .. }
         | ContainerState::Created
         | ContainerState::Restarting { .. }
         | ContainerState::Exited { .. } => "",

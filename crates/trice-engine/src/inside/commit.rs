@@ -16,11 +16,13 @@ use trice_image::digest::Digest;
 use trice_image::images::build::Draft;
 use trice_image::pack::{Packing, pack};
 use trice_model::container::ContainerSpec;
+use trice_model::id::ContainerId;
 use trice_model::image::RegistryRef;
 
 use super::changes;
 use crate::backends::Backends;
 use crate::engine::now;
+use crate::event::Question;
 use crate::failure;
 use crate::images::in_thread;
 use crate::serve::Service;
@@ -33,15 +35,28 @@ pub(super) async fn commit(call: Commit, service: Service) -> Result<String, Fau
     let inside = super::open(&call.container, false, &service).await?;
     in_thread(move || {
         let what = format!("commit container {}", inside.spec.name);
-        let _frozen = match call.pause && inside.process.is_some() {
-            true => Some(service.backends.containers.freeze(&inside.spec).map_err(|error| {
+        let mut _still = None;
+        if call.pause && inside.process.is_some() {
+            _still = Some(Still { container: inside.spec.id.clone(), service: service.clone() });
+            service.backends.containers.freeze(&inside.spec).map_err(|error| {
                 failure::of(&what, &error).hint("`--pause=false` reads its files while it goes on")
-            })?),
-            false => None,
-        };
+            })?;
+        }
         make(&call, &inside.spec, &inside.upper(&service.backends), &service.backends, &what)
     })
     .await
+}
+
+/// A container that is held still until this is dropped.
+struct Still {
+    container: ContainerId,
+    service: Service,
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        self.service.ask(Question::GoOn(self.container.clone()));
+    }
 }
 
 fn make(

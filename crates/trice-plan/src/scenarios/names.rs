@@ -100,7 +100,7 @@ fn the_short_id_is_a_name_and_a_one_off_has_only_its_own() {
     world.satisfy(&intent);
     let one_off =
         world.machine.found.containers.values_mut().find(|one| !one.spec.role.is_replica()).unwrap();
-    one_off.state = ContainerState::Running { health: None };
+    one_off.state = ContainerState::Running { health: None, paused: false };
     let table = names(&world.machine.found, &world.project.name);
     let mut all: Vec<_> = table.networks.values().flatten().map(|endpoint| endpoint.names.clone()).collect();
     all.sort();

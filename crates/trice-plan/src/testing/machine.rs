@@ -228,7 +228,7 @@ impl Machine {
         let health = spec.health.as_ref().map(|_| Health::Healthy);
         observed.state = match ends {
             true => ContainerState::Exited { exit: ExitStatus::Code(0) },
-            false => ContainerState::Running { health },
+            false => ContainerState::Running { health, paused: false },
         };
         observed.started_at = Some(now);
         observed.asked_to_stop = false;
@@ -240,8 +240,8 @@ impl Machine {
     fn await_one(&self, id: &ContainerId, until: Until) {
         let container = &self.found.containers[id];
         let done = match (until, container.state) {
-            (Until::Healthy, ContainerState::Running { health }) => health == Some(Health::Healthy),
-            (Until::RunningOrHealthy, ContainerState::Running { health }) => {
+            (Until::Healthy, ContainerState::Running { health, .. }) => health == Some(Health::Healthy),
+            (Until::RunningOrHealthy, ContainerState::Running { health, .. }) => {
                 health.is_none() || health == Some(Health::Healthy)
             }
             (Until::Completed | Until::RunningOrHealthy, ContainerState::Exited { exit }) => {
@@ -280,7 +280,7 @@ impl Machine {
             for one in theirs.filter(|one| matches!(one.spec.role, Role::Replica(_))) {
                 let met = match (dependency.condition, one.state) {
                     (Condition::ServiceStarted, _) => one.started_at.is_some(),
-                    (Condition::ServiceHealthy, ContainerState::Running { health }) => {
+                    (Condition::ServiceHealthy, ContainerState::Running { health, .. }) => {
                         health == Some(Health::Healthy)
                     }
                     (Condition::ServiceCompletedSuccessfully, ContainerState::Exited { exit }) => {

@@ -52,6 +52,8 @@ fn action(what: ContainerChange) -> (&'static str, Option<(&'static str, String)
         ContainerChange::Exited { code, .. } => ("die", Some(("exitCode", code.to_string()))),
         ContainerChange::Healthy => ("health_status: healthy", None),
         ContainerChange::Unhealthy => ("health_status: unhealthy", None),
+        ContainerChange::Paused => ("pause", None),
+        ContainerChange::Unpaused => ("unpause", None),
         ContainerChange::Removed => ("destroy", None),
     }
 }

@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_lowest_running_replica_is_chosen_or_the_one_with_the_index() {
-        let running = ContainerState::Running { health: None };
+        let running = ContainerState::Running { health: None, paused: false };
         let containers = [
             container("web", 1, ContainerState::Created),
             container("web", 12, running),

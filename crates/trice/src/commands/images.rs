@@ -136,7 +136,7 @@ mod tests {
         let typed = ["trice", "images"].into_iter().chain(line.split_whitespace());
         let Some(Command::Images(args)) = parse(typed).unwrap().command else { panic!("not images") };
         let now = Timestamp(1_795_243_785_000_000_000);
-        let running = ContainerState::Running { health: None };
+        let running = ContainerState::Running { health: None, paused: false };
         let mut web = container("web", 1, running);
         web.image_id = format!("sha256:{}", "7d".repeat(32));
         let mut tool = container("tool", 1, running);

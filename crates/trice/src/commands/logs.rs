@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn an_index_narrows_the_logs_to_the_containers_that_have_it() {
         let scope = Scope::named("shop".parse().unwrap());
-        let running = ContainerState::Running { health: None };
+        let running = ContainerState::Running { health: None, paused: false };
         let containers = [container("web", 1, running), container("web", 2, running)];
         let names = |index: &str| {
             let of =

@@ -57,7 +57,8 @@ impl LsArgs {
     }
 
     fn shows(&self, project: &ProjectView) -> bool {
-        let is_running = project.states.contains_key("running") || project.states.contains_key("restarting");
+        let is_running =
+            ["running", "paused", "restarting"].iter().any(|state| project.states.contains_key(*state));
         let name = project.name.as_str();
         (self.all || is_running)
             && (self.filter.is_empty() || self.filter.iter().any(|filter| matches(&filter.value, name)))

@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_hosts_side_is_printed_and_a_port_that_is_not_there_names_those_that_are() {
-        let mut web = container("web", 1, ContainerState::Running { health: None });
+        let mut web = container("web", 1, ContainerState::Running { health: None, paused: false });
         let tcp = |number| ContainerPort { protocol: Protocol::Tcp, number };
         let host_ip = [127, 0, 0, 1].into();
         web.published = vec![

@@ -110,7 +110,7 @@ impl PsArgs {
             return false;
         }
         if states.is_empty() {
-            self.all || matches!(state, "running" | "restarting")
+            self.all || matches!(state, "running" | "paused" | "restarting")
         } else {
             states.contains(state)
         }
@@ -329,12 +329,12 @@ pub(crate) mod tests {
     }
 
     fn shop() -> Vec<ContainerView> {
-        let running = ContainerState::Running { health: Some(Health::Healthy) };
+        let running = ContainerState::Running { health: Some(Health::Healthy), paused: false };
         let mut web = container("web", 1, running);
         let target = ContainerPort { protocol: Protocol::Tcp, number: 80 };
         web.published = vec![PublishedPort { host_ip: [127, 0, 0, 1].into(), host_port: 8080, target }];
         let exited = ContainerState::Exited { exit: ExitStatus::Signal(15) };
-        let mut one_off = container("web", 2, ContainerState::Running { health: None });
+        let mut one_off = container("web", 2, ContainerState::Running { health: None, paused: false });
         one_off.role = Role::OneOff("0a1b".to_owned());
         vec![container("db", 1, exited), web, one_off]
     }

@@ -106,7 +106,9 @@ impl Awaited {
             ContainerChange::Created
             | ContainerChange::Started
             | ContainerChange::Healthy
-            | ContainerChange::Unhealthy => return Vec::new(),
+            | ContainerChange::Unhealthy
+            | ContainerChange::Paused
+            | ContainerChange::Unpaused => return Vec::new(),
         };
         self.end(&event.container, code).into_iter().collect()
     }

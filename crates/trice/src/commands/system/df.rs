@@ -227,7 +227,7 @@ mod tests {
         };
         let mut unused = image(2, &[]);
         unused.containers = 0;
-        let running = ContainerState::Running { health: None };
+        let running = ContainerState::Running { health: None, paused: false };
         let exited = ContainerState::Exited { exit: ExitStatus::Code(0) };
         let volume = VolumeUsage {
             name: "shop_data".parse().unwrap(),
