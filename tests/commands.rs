@@ -409,7 +409,7 @@ fn containers_stop_start_restart_and_are_killed() {
 fn containers_are_held_still_until_they_are_let_go_or_stopped_whoever_dies() {
     let text = "name: desk\nx-s: &s { image: 'rootfs:/', stop_grace_period: 30s, \
         command: [sh, -c, 'trap \"exit 7\" TERM; while :; do sleep 0.01; done'] }\n\
-        services:\n  one: { <<: *s, healthcheck: { test: [CMD, 'true'], interval: 100ms, timeout: 1s, retries: 1 } }\n  other: *s\n";
+        services:\n  one: { <<: *s, healthcheck: { test: [CMD, 'true'], interval: 100ms, timeout: 10s, retries: 2 } }\n  other: *s\n";
     scenario_of(text, |desk| {
         desk.trice("up -d --wait").success();
         let freezer = desk.freezer("desk-one-1");
